@@ -1,0 +1,219 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""Text under every answer rule: normal form, reasoning, answer containers, refusals.
+
+A response goes through four steps before any rule of a question type sees it: `normalise`
+(one form for each character), `strip_reasoning` (what the model thought is no answer),
+`find_container` (where the answer stands) and, inside it, `plain` (markup that means
+nothing). All functions are pure and use the standard library only.
+"""
+
+import re
+import unicodedata
+from typing import Literal, NamedTuple
+
+Status = Literal[
+    "ok",
+    "empty",
+    "truncated",
+    "refusal",
+    "unparsed",
+    "invalid",
+    "multi",
+    "conflict",
+    "ambiguous",
+]
+STATUSES: tuple[Status, ...] = (
+    "ok",
+    "empty",
+    "truncated",
+    "refusal",
+    "unparsed",
+    "invalid",
+    "multi",
+    "conflict",
+    "ambiguous",
+)
+REFUSAL_VERSION = 1  # of REFUSALS; raised with every change of the list
+
+# Characters that may stand around an answer and mean nothing.
+WRAPPERS = " \t\r\n*_`()[]{}$\"'.,:;!?。、"
+
+_TYPOGRAPHY = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u2033\u00ab\u00bb\u300c\u300d", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\ufe63\u2212", "-"),
+        **dict.fromkeys([*range(0x200B, 0x2010), 0x2060, 0xFEFF, 0x00AD], ""),
+        **dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], ""),
+        "\u2044": "/",
+    }
+)
+_MIXED_FRACTION = re.compile(r"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e])")
+
+_REASONING = "think|thinking|thought|reasoning"
+_REASONING_PAIR = re.compile(rf"<\s*({_REASONING})\s*>.*?<\s*/\s*\1\s*>", re.IGNORECASE | re.DOTALL)
+_REASONING_OPEN = re.compile(rf"<\s*(?:{_REASONING})\s*>", re.IGNORECASE)
+_REASONING_CLOSE = re.compile(rf"<\s*/\s*(?:{_REASONING})\s*>", re.IGNORECASE)
+
+_ANSWER_PAIR = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.IGNORECASE | re.DOTALL)
+_BOX = re.compile(r"\\boxed\s*\{")
+_MARKS = r"[*_`~\s]*"  # markdown around a marker or its separator
+_MARKER = re.compile(
+    rf"(?<![a-z])final[*_`~\s]+answer(?![a-z]){_MARKS}(?:is(?![a-z]))?{_MARKS}[:=]?"
+    rf"|(?<![a-z])answer{_MARKS}(?:is(?![a-z]){_MARKS}:?|:)"
+    rf"|(?<![a-z])(?:correct|best)[*_`~\s]+(?:answer|option|choice)[*_`~\s]+is(?![a-z]){_MARKS}:?"
+    rf"|答案{_MARKS}(?:是|为|:){_MARKS}:?"
+    rf"|选(?!项)择?{_MARKS}:?",
+    re.IGNORECASE,
+)
+
+_LATEX_STYLE = re.compile(
+    r"\\(?:text(?:bf|it|rm|tt|sf|normal)?|math(?:rm|bf|it|sf|tt|cal)|operatorname|boldsymbol|bm"
+    r"|emph)\s*\{([^{}]*)\}"
+)
+_LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_LATEX_NOISE = re.compile(r"\\(?:[()\[\],;!%$ ]|left\b|right\b)")
+_HTML_BREAK = re.compile(r"</?(?:br|p|div)\b[^<>]*>", re.IGNORECASE)
+_HTML_STYLE = re.compile(r"</?(?:b|i|u|em|strong|span|code|mark|font)\b[^<>]*>", re.IGNORECASE)
+
+# Apology or inability. Hedges ("unknown", "not sure", "maybe") are no refusals.
+_CANNOT = r"(?:can't|cannot|can not|couldn't|could not)"
+_VERBS = "help|assist|provide|determine|answer|diagnose|assess|evaluate|identify|interpret"
+REFUSALS: tuple[str, ...] = (
+    r"\bsorry\b",
+    r"\bapologi[sz]e\b",
+    r"\bmy apologies\b",
+    rf"\b{_CANNOT} (?:\w+ )?(?:help|assist|provide|determine|answer)\b",
+    rf"\b(?:i|we) {_CANNOT} (?:\w+ )?(?:{_VERBS}|see|view|tell|say|make|give|comment)\b",
+    rf"\b{_CANNOT} be (?:\w+ )?(?:determined|answered|assessed|identified|provided|evaluated)\b",
+    rf"\b(?:unable|not able) to (?:\w+ )?(?:{_VERBS}|see|view|tell|say|make|give|comment)\b",
+    r"\b(?:impossible|not possible) to (?:determine|answer|tell|say|assess)\b",
+    r"\bas an? (?:ai|artificial intelligence|language model)\b",
+    "无法(?:判断|确定|回答|提供|识别|查看)",
+    "不能(?:判断|确定|回答)",
+    "抱歉",
+)
+_REFUSAL = re.compile("|".join(REFUSALS))
+
+
+class Extraction(NamedTuple):
+    """What strict extraction made of a response.
+
+    `value` belongs to the status: the answer (`ok`), the letter (`invalid`, `conflict`), the
+    sorted letters (`multi`), otherwise None.
+    """
+
+    status: Status
+    value: str | float | None = None
+
+
+class Container(NamedTuple):
+    """The part of a response that holds the answer, and how it was found."""
+
+    text: str
+    kind: Literal["tag", "box", "line", "whole"]
+
+
+def normalise(text: str | None) -> str:
+    """Gives one form to characters that mean the same; case and layout stay.
+
+    Full-width forms become ASCII, quotes and dashes their plain ones, and characters without
+    width go. None, as some servers return, is the empty string.
+    """
+    if text is None:
+        return ""
+    if text.isascii():
+        return text
+    text = _MIXED_FRACTION.sub(" ", text)  # 2 and a half must not become 21/2
+    return unicodedata.normalize("NFKC", text.translate(_TYPOGRAPHY)).translate(_TYPOGRAPHY)
+
+
+def canonical(text: str) -> str:
+    """Lower case, single blanks, nothing around it: the form in which texts are compared."""
+    return " ".join(normalise(text).lower().split()).strip(WRAPPERS)
+
+
+def strip_reasoning(text: str) -> str | None:
+    """Removes what the model thought; None when a thought was opened and never closed.
+
+    Pairs go with their content. A closing tag alone ends a thought that the prompt had
+    opened, so only what follows the last one counts.
+    """
+    if "<" not in text:
+        return text
+    text = _REASONING_PAIR.sub(" ", text)
+    if _REASONING_OPEN.search(text):
+        return None
+    return _REASONING_CLOSE.split(text)[-1]
+
+
+def last_box(text: str) -> str | None:
+    r"""The content of the last balanced, non-empty `\boxed{}`, or None."""
+    for match in reversed(list(_BOX.finditer(text))):
+        content = _balanced(text, match.end())
+        if content is not None and content.strip():
+            return content.strip()
+    return None
+
+
+def find_container(text: str) -> Container:
+    r"""Finds where the answer stands: `<answer>`, `\boxed{}`, the line after a marker, all.
+
+    The last one of a kind counts. A box inside `<answer>` wins over the text around it.
+
+    Args:
+      text: A normalised response without its reasoning, not blank.
+    """
+    if "<" in text:
+        tagged = [m.strip() for m in _ANSWER_PAIR.findall(text) if m.strip()]
+        if tagged:
+            return Container(plain(last_box(tagged[-1]) or tagged[-1]), "tag")
+    if (boxed := last_box(text)) is not None:
+        return Container(plain(boxed), "box")
+    for match in reversed(list(_MARKER.finditer(text))):
+        behind = text[match.end() :].lstrip(" \t\r\n*_`~:").split("\n", 1)[0]
+        if behind.strip(WRAPPERS):
+            return Container(plain(behind), "line")
+    return Container(plain(text), "whole")
+
+
+def plain(text: str) -> str:
+    """Removes LaTeX and HTML that only style the text."""
+    if "\\" in text:
+        previous = None
+        while text != previous:
+            previous = text
+            text = _LATEX_STYLE.sub(r"\1", text)
+        text = _LATEX_NOISE.sub(" ", _LATEX_FRACTION.sub(r"\1/\2", text.replace("\\%", "%")))
+    if "<" in text:
+        text = _HTML_STYLE.sub("", _HTML_BREAK.sub("\n", text))
+    return text.replace("$", "").strip()
+
+
+def is_refusal(text: str) -> bool:
+    """True if a normalised text apologises or says that it cannot answer."""
+    return _REFUSAL.search(text.lower()) is not None
+
+
+def refusal_or_unparsed(text: str) -> Extraction:
+    """The last rule of every question type."""
+    return Extraction("refusal" if is_refusal(text) else "unparsed")
+
+
+def _balanced(text: str, start: int) -> str | None:
+    """What stands between `start` and the brace that closes it; None if none does."""
+    depth = 1
+    position = start
+    while position < len(text):
+        character = text[position]
+        if character == "\\":
+            position += 1
+        elif character == "{":
+            depth += 1
+        elif character == "}":
+            depth -= 1
+            if depth == 0:
+                return text[start:position]
+        position += 1
+    return None

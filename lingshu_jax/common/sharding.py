@@ -1,0 +1,163 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""Mesh axes, and parameter path -> logical axes -> PartitionSpec, as data.
+
+Mesh axes: `data` (replicas, over slow links), `fsdp` (parameters split, gathered when used),
+`tensor` (heads, MLP and vocabulary split), `context` (tokens of a row split).
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from lingshu_jax.common import errors
+
+MESH_AXES = ("data", "fsdp", "tensor", "context")
+
+# Logical axis of a parameter or a batch -> mesh axes; None keeps it whole.
+Rules = Mapping[str, str | tuple[str, ...] | None]
+TRAIN_RULES: Rules = {
+    "batch": ("data", "fsdp"),
+    "embed": "fsdp",
+    "heads": "tensor",
+    "kv_heads": "tensor",
+    "mlp": "tensor",
+    "vocab": "tensor",
+    "merged": "tensor",
+    "layers": None,
+    "head_dim": None,
+    "patch": None,
+    "qkv": None,
+}
+
+# (regex over the whole path, logical axes of the leaf), first match wins.
+AxesTable = Sequence[tuple[str, tuple[str, ...]]]
+
+
+def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh of all devices with the axes of `MESH_AXES`.
+
+    Args:
+      sizes: Devices along each axis, 1 where absent; one axis may be -1, all that are left.
+      devices: In mesh order; default all of them.
+
+    Raises:
+      UserError: If an axis is unknown or the sizes do not multiply to the device count.
+    """
+    devices = jax.devices() if devices is None else devices
+    unknown = set(sizes) - set(MESH_AXES)
+    if unknown:
+        raise errors.UserError(f"unknown mesh axes {sorted(unknown)}; known: {MESH_AXES}")
+    shape = [sizes.get(axis, 1) for axis in MESH_AXES]
+    fixed = math.prod(size for size in shape if size != -1)
+    if shape.count(-1) == 1 and len(devices) % fixed == 0:
+        shape[shape.index(-1)] = len(devices) // fixed
+    if -1 in shape or math.prod(shape) != len(devices):
+        described = ", ".join(f"{axis}={sizes.get(axis, 1)}" for axis in MESH_AXES)
+        raise errors.UserError(
+            f"mesh {described} does not fit {len(devices)} devices: the sizes must multiply to "
+            "that number, with at most one -1"
+        )
+    kinds = (jax.sharding.AxisType.Auto,) * len(MESH_AXES)
+    return jax.make_mesh(tuple(shape), MESH_AXES, axis_types=kinds, devices=devices)
+
+
+def param_shardings(params: Any, table: AxesTable, mesh: Mesh, rules: Rules = TRAIN_RULES) -> Any:
+    """One NamedSharding a leaf.
+
+    Args:
+      params: Nested dict of arrays or shapes.
+      table: Logical axes by path.
+      mesh: The mesh.
+      rules: Logical axis to mesh axes.
+
+    Raises:
+      UserError: If a path has no row, two dimensions want one mesh axis, or a dimension does
+        not divide; names the parameter.
+    """
+
+    def sharding(path: Any, leaf: Any) -> NamedSharding:
+        name = path_name(path)
+        spec = leaf_spec(name, leaf.shape, logical_axes(name, table), mesh, rules)
+        return NamedSharding(mesh, spec)
+
+    return jax.tree_util.tree_map_with_path(sharding, params)
+
+
+def logical_axes(name: str, table: AxesTable) -> tuple[str, ...]:
+    """The first row of the table whose pattern matches the whole name."""
+    for pattern, axes in table:
+        if re.fullmatch(pattern, name):
+            return axes
+    raise errors.UserError(f"parameter {name} matches no row of the sharding table")
+
+
+def leaf_spec(
+    name: str, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh, rules: Rules
+) -> PartitionSpec:
+    """Mesh axes of one leaf.
+
+    Args:
+      name: For messages.
+      shape: Of the leaf.
+      axes: Its logical axes, one a dimension.
+      mesh: The mesh.
+      rules: Logical axis to mesh axes.
+
+    Raises:
+      UserError: On a collision, or a dimension that does not divide.
+    """
+    if len(axes) != len(shape):
+        raise errors.UserError(f"parameter {name} has shape {shape} but logical axes {axes}")
+    assigned = [rules[axis] for axis in axes]
+    used = [m for entry in assigned for m in ((entry,) if isinstance(entry, str) else entry or ())]
+    if len(used) != len(set(used)):
+        raise errors.UserError(f"parameter {name}: two of its axes {axes} want one mesh axis")
+    for size, axis, entry in zip(shape, axes, assigned, strict=True):
+        parts = _axis_size(mesh, entry)
+        if size % parts:
+            raise errors.UserError(
+                f"parameter {name}: axis {axis} of size {size} does not divide over {parts} "
+                f"devices of mesh axis {entry}"
+            )
+    return PartitionSpec(*assigned)
+
+
+def batch_sharding(mesh: Mesh, rules: Rules = TRAIN_RULES) -> NamedSharding:
+    """Rows over the batch axes; everything else of a row whole."""
+    return NamedSharding(mesh, PartitionSpec(rules["batch"]))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_parts(mesh: Mesh, rules: Rules = TRAIN_RULES) -> int:
+    """Over how many devices the rows of a batch are split."""
+    return _axis_size(mesh, rules["batch"])
+
+
+def place_batch(tree: Any, mesh: Mesh) -> Any:
+    """Host arrays of this process's rows to one global array a leaf.
+
+    Args:
+      tree: Numpy arrays with the local rows first.
+      mesh: The mesh.
+    """
+    sharding = batch_sharding(mesh)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), tree)
+
+
+def path_name(path: Any) -> str:
+    """A jax key path as `text/layers/attention/q/kernel`."""
+    return "/".join(str(key.key) for key in path)
+
+
+def _axis_size(mesh: Mesh, entry: str | tuple[str, ...] | None) -> int:
+    names = (entry,) if isinstance(entry, str) else entry or ()
+    return math.prod(mesh.shape[name] for name in names)
