@@ -1,0 +1,141 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""The whole model: images to visual tokens, visual tokens among the text, decoder.
+
+Axes: B rows, T tokens, M merged visual tokens of a row, D text width, V vocabulary.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from lingshu_jax.common import structs
+from lingshu_jax.models import layers, sizes, text, vision
+
+
+class Qwen2_5_VL(nn.Module):
+    """Qwen2.5-VL over packed rows of static shape.
+
+    Parameters stand under `vision/`, `merger/` and `text/`; `models/hf.py` maps them to the
+    published checkpoints.
+
+    Attributes:
+      size: All widths and depths.
+      dtype: Of activations and matrix products.
+      param_dtype: Of the parameters that `init` makes.
+      remat: Name of the rematerialisation policy of the blocks (`layers.REMAT_POLICIES`).
+    """
+
+    size: sizes.ModelSize
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    param_dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    remat: str = "none"
+
+    def setup(self) -> None:
+        """Declares the three parts."""
+        options = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        self.vision = vision.Vision(self.size.vision, remat=self.remat, **options)
+        self.merger = vision.Merger(self.size.vision, self.size.text.embed_dim, **options)
+        self.text = text.Decoder(self.size.text, remat=self.remat, **options)
+
+    def __call__(self, batch: structs.Batch) -> Float[Array, "B T D"]:
+        """Normalised hidden states at every token of the packed rows."""
+        x = self.embed(batch.tokens, batch.media_index, self.encode_images(batch.images))
+        return self.text(x, batch.positions, batch.segment_ids)
+
+    def encode_images(self, images: structs.Images) -> Float[Array, "B M D"]:
+        """Visual tokens of every image of the rows, in patch order."""
+        return self.merger(self.vision(images), images.merged_inverse)
+
+    def embed(
+        self,
+        tokens: Int[Array, "B T"],
+        media_index: Int[Array, "B T"],
+        visual: Float[Array, "B M D"],
+    ) -> Float[Array, "B T D"]:
+        """Token embeddings, replaced by visual tokens where `media_index` names one.
+
+        The recorded index decides, never a token id: a media id that a model emitted or a
+        user typed stays text.
+        """
+        at_place = jnp.take_along_axis(visual, jnp.maximum(media_index, 0)[..., None], axis=1)
+        is_visual = (media_index >= 0)[..., None]
+        return jnp.where(is_visual, at_place, self.text.embed(tokens))
+
+    def prefill(self, batch: structs.Batch) -> tuple[Float[Array, "B T D"], text.Cache]:
+        """Hidden states of one prompt a row, and the cache from which decoding goes on."""
+        x = self.embed(batch.tokens, batch.media_index, self.encode_images(batch.images))
+        return self.text.prefill(x, batch.positions, batch.segment_ids)
+
+    def step(
+        self, tokens: Int[Array, " B"], positions: Int[Array, " B"], cache: text.Cache
+    ) -> tuple[Float[Array, "B D"], text.Cache]:
+        """Hidden state after one new token a row; its position is equal on all three axes."""
+        axes = jnp.broadcast_to(positions[:, None, None], (positions.shape[0], 3, 1))
+        hidden, cache = self.text.step(self.text.embed(tokens[:, None]), axes, cache)
+        return hidden[:, 0], cache
+
+    def head_kernel(self) -> Float[Array, "D V"]:
+        """The output head."""
+        return self.text.head_kernel()
+
+    def logits(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
+        """float32 logits; only for places that are few, the loss never makes them all."""
+        return jnp.einsum(
+            "...D,DV->...V", hidden, self.head_kernel(), preferred_element_type=jnp.float32
+        )
+
+
+def empty_batch(size: sizes.ModelSize, *, rows: int, tokens: int, patches: int) -> structs.Batch:
+    """An all-padding batch of that budget: fixes shapes and dtypes for `init` and tracing.
+
+    Args:
+      size: Gives the width of a patch.
+      rows: B.
+      tokens: T.
+      patches: P, a multiple of 64.
+    """
+    patch_dim = size.vision.geometry.patch_dim
+    text_shape, patch_shape = (rows, tokens), (rows, patches)
+    images = structs.Images(
+        patches=np.zeros((*patch_shape, patch_dim), np.uint8),
+        patch_frame_ids=np.zeros(patch_shape, np.int32),
+        patch_hw=np.zeros((*patch_shape, 2), np.int32),
+        window_gather=np.full(patch_shape, patches, np.int32),
+        window_ids=np.zeros((rows, patches // vision.SLOT, vision.SLOT), np.int32),
+        merged_inverse=np.zeros((rows, patches // 4), np.int32),
+    )
+    return structs.Batch(
+        tokens=np.full(text_shape, size.special.pad, np.int32),
+        positions=np.zeros((rows, 3, tokens), np.int32),
+        segment_ids=np.zeros(text_shape, np.int32),
+        loss_weights=np.zeros(text_shape, np.float32),
+        media_index=np.full(text_shape, -1, np.int32),
+        source_ids=np.full(text_shape, -1, np.int32),
+        images=images,
+        extras={},
+    )
+
+
+def init_params(model: Qwen2_5_VL, key: jax.Array) -> layers.Params:
+    """Random parameters; under `jax.eval_shape` only their shapes.
+
+    Args:
+      model: The model to initialise.
+      key: A `jax.random` key.
+    """
+    batch = empty_batch(model.size, rows=1, tokens=2, patches=vision.SLOT)
+    return model.init(key, batch)["params"]
+
+
+def abstract_params(size: sizes.ModelSize, dtype: jnp.dtype) -> layers.Params:
+    """Shapes and dtypes of all parameters, at no cost.
+
+    Args:
+      size: All widths and depths.
+      dtype: Of the parameters.
+    """
+    model = Qwen2_5_VL(size=size, param_dtype=dtype)
+    return jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))

@@ -1,0 +1,223 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""Qwen2.5-VL's vision tower and merger over packed patches of static shape.
+
+Patches are gathered once into window slots of 64 places (`structs.Images`); every block then
+works in slot order. Windowed blocks attend inside the ids of a slot; full-attention blocks
+attend inside frames, which is the same in any order. The merger undoes the order.
+
+Axes: B rows, P patch places, W = P / 64 slots, D width, N heads, H head width, M = P / 4
+merged cells.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from lingshu_jax.common import structs
+from lingshu_jax.models import attention, layers, rope, sizes
+
+SLOT = 64  # patch places of one window slot
+
+# The constants every Qwen2.5-VL preprocessor_config.json holds (CLIP's).
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class Attention(nn.Module):
+    """Self-attention of patches, inside windows or inside frames."""
+
+    size: sizes.VisionSize
+    dtype: jnp.dtype
+    param_dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "B T D"], angles: Float[Array, "B T F"], segments: Int[Array, "B T"]
+    ) -> Float[Array, "B T D"]:
+        """Attends among the places of equal segment id."""
+        heads = (self.size.num_heads, self.size.head_dim)
+        options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        qkv = nn.DenseGeneral((3, *heads), name="qkv", **options)(x)
+        q, k, v = (qkv[:, :, i] for i in range(3))
+        # Rotation in float32, as the checkpoint's own code does for the tower only.
+        q, k = (rope.rotate(y.astype(jnp.float32), angles).astype(x.dtype) for y in (q, k))
+        out = attention.attend(
+            q, k, v, q_segments=segments, kv_segments=segments, causal=False
+        )
+        return nn.DenseGeneral(x.shape[-1], axis=(-2, -1), name="out", **options)(out)
+
+
+class Block(nn.Module):
+    """Pre-norm block: attention, then gated MLP."""
+
+    size: sizes.VisionSize
+    dtype: jnp.dtype
+    param_dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "B T D"], angles: Float[Array, "B T F"], segments: Int[Array, "B T"]
+    ) -> Float[Array, "B T D"]:
+        """Adds attention and MLP to the residual stream."""
+        eps, param_dtype = self.size.rms_norm_eps, self.param_dtype
+        attend = Attention(self.size, self.dtype, param_dtype, name="attention")
+        mlp = layers.GatedMLP(self.size.mlp_dim, True, self.dtype, param_dtype, name="mlp")
+        x = x + attend(layers.RMSNorm(eps, param_dtype, name="norm1")(x), angles, segments)
+        return x + mlp(layers.RMSNorm(eps, param_dtype, name="norm2")(x))
+
+
+class Vision(nn.Module):
+    """Patch embedding and blocks; features stay in slot order for the merger."""
+
+    size: sizes.VisionSize
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    param_dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    remat: str = "none"
+
+    def setup(self) -> None:
+        """Declares the patch embedding and the stack of blocks."""
+        self.patch_embed = nn.Dense(
+            self.size.embed_dim, use_bias=False, dtype=self.dtype, param_dtype=self.param_dtype
+        )
+        block = self._block()
+        slot = (1, SLOT)
+        example = (
+            jnp.zeros((*slot, self.size.embed_dim), self.dtype),
+            jnp.zeros((*slot, self.size.head_dim // 2), jnp.float32),
+            jnp.zeros(slot, jnp.int32),
+        )
+        self.blocks = self.param(
+            "blocks", lambda key: layers.init_stack(block, key, self.size.num_layers, *example)
+        )
+
+    def __call__(self, images: structs.Images) -> Float[Array, "B P D"]:
+        """Features of every patch place, in slot order; padding places hold finite noise."""
+        gather = images.window_gather
+        pixels = _gather(images.patches, gather)
+        x = self.patch_embed(normalize(pixels, self.size.geometry).astype(self.dtype))
+        angles = rope.vision_angles(
+            _gather(images.patch_hw, gather), head_dim=self.size.head_dim
+        )
+        frames = _gather(images.patch_frame_ids[..., None], gather)[..., 0]
+        return self._run_blocks(x, angles, frames, images.window_ids)
+
+    def _run_blocks(self, x, angles, frames, windows):
+        """Scans over the periods of the full-attention pattern, inside it over equal runs."""
+        period = pattern_period(self.size.full_attention_layers, self.size.num_layers)
+        runs = attention_runs(self.size.full_attention_layers, period)
+        stacked = jax.tree.map(
+            lambda leaf: leaf.reshape(-1, period, *leaf.shape[1:]), self.blocks
+        )
+        forward = layers.remat(self._forward_block, self.remat)
+
+        def run_period(x, params):
+            for start, stop, is_full in runs:
+                run = jax.tree.map(lambda leaf, a=start, b=stop: leaf[a:b], params)
+                body = _layer_body(forward, is_full, angles, frames, windows)
+                x, _ = jax.lax.scan(body, x, run)
+            return x, None
+
+        x, _ = jax.lax.scan(run_period, x, stacked)
+        return x
+
+    def _forward_block(self, params, x, angles, segments):
+        return self._block().apply({"params": params}, x, angles, segments)
+
+    def _block(self) -> Block:
+        return Block(self.size, self.dtype, self.param_dtype, parent=None)
+
+
+class Merger(nn.Module):
+    """Joins the patches of each merged cell and projects them to the text width."""
+
+    size: sizes.VisionSize
+    text_dim: int
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    param_dtype: jnp.dtype = jnp.dtype(jnp.float32)
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "B P D"], merged_inverse: Int[Array, "B M"]
+    ) -> Float[Array, "B M E"]:
+        """Visual tokens in patch order."""
+        merged = self.size.merged_dim
+        options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        x = layers.RMSNorm(self.size.rms_norm_eps, self.param_dtype, name="norm")(x)
+        x = x.reshape(x.shape[0], -1, merged)
+        x = nn.gelu(nn.Dense(merged, name="up", **options)(x), approximate=False)
+        x = nn.Dense(self.text_dim, name="down", **options)(x)
+        return jnp.take_along_axis(x, merged_inverse[..., None], axis=1)
+
+
+def normalize(patches: Array, geometry: Any) -> Float[Array, "B P C"]:
+    """Raw pixel values 0..255 to the checkpoint's normalised float32 values.
+
+    Args:
+      patches: Patch rows in the order (channel, frame, y, x).
+      geometry: Gives the number of values a channel.
+
+    Returns:
+      (value / 255 - mean) / std by channel.
+    """
+    per_channel = geometry.patch_dim // 3
+    mean = jnp.repeat(jnp.array(PIXEL_MEAN, jnp.float32), per_channel)
+    std = jnp.repeat(jnp.array(PIXEL_STD, jnp.float32), per_channel)
+    values = patches.astype(jnp.float32) / 255.0
+    return (values - mean[None, None, :]) / std[None, None, :]
+
+
+def pattern_period(full_layers: tuple[int, ...], num_layers: int) -> int:
+    """The smallest period of the full-attention pattern that divides the depth."""
+    is_full = [i in full_layers for i in range(num_layers)]
+    for period in range(1, num_layers + 1):
+        if num_layers % period == 0 and is_full == is_full[:period] * (num_layers // period):
+            return period
+    raise AssertionError("the depth itself is always a period")
+
+
+def attention_runs(full_layers: tuple[int, ...], period: int) -> list[tuple[int, int, bool]]:
+    """Runs (start, stop, is_full) of equal kind among the first `period` blocks.
+
+    >>> attention_runs((2,), 4)
+    [(0, 2, False), (2, 3, True), (3, 4, False)]
+    """
+    runs: list[tuple[int, int, bool]] = []
+    for i in range(period):
+        is_full = i in full_layers
+        if runs and runs[-1][2] == is_full:
+            runs[-1] = (runs[-1][0], i + 1, is_full)
+        else:
+            runs.append((i, i + 1, is_full))
+    return runs
+
+
+def _layer_body(
+    forward: Callable[..., Any], is_full: bool, angles: Any, frames: Any, windows: Any
+) -> Callable[..., Any]:
+    """One scan step: frames as segments, or each window slot as a row of its own."""
+
+    def full(x, params):
+        return forward(params, x, angles, frames), None
+
+    def windowed(x, params):
+        slots = (-1, SLOT)
+        out = forward(
+            params,
+            x.reshape(*slots, x.shape[-1]),
+            angles.reshape(*slots, angles.shape[-1]),
+            windows.reshape(slots),
+        )
+        return out.reshape(x.shape), None
+
+    return full if is_full else windowed
+
+
+def _gather(values: Array, index: Int[Array, "B P"]) -> Array:
+    """Rows of `values` at `index`; an index out of range gives zeros."""
+    take = jax.vmap(lambda rows, i: jnp.take(rows, i, axis=0, mode="fill", fill_value=0))
+    return take(values, index)
