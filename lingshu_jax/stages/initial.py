@@ -1,0 +1,118 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where a stage's first weights come from: a Hugging Face folder, a checkpoint, or chance."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lingshu_jax.common import checkpoints, errors, sharding, tokens
+from lingshu_jax.data import tokenizer, tokenizer_files
+from lingshu_jax.models import axes, hf, hf_config, qwen2_5_vl, sizes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Initial:
+    """Weights that are there, not yet read.
+
+    Attributes:
+      size: The model's sizes.
+      assets: Folder with tokenizer, processor, chat template and config.
+      folder: Where the weights lie.
+      is_checkpoint: Whether `folder` is a checkpoint folder, else a Hugging Face one.
+    """
+
+    size: sizes.ModelSize
+    assets: pathlib.Path
+    folder: pathlib.Path
+    is_checkpoint: bool
+
+    def load(self, mesh: jax.sharding.Mesh, dtype: jnp.dtype) -> dict[str, Any]:
+        """The parameters, each leaf in its place on the mesh.
+
+        Args:
+          mesh: The mesh.
+          dtype: Of the parameters.
+        """
+        shapes = qwen2_5_vl.abstract_params(self.size, dtype)
+        shardings = sharding.param_shardings(shapes, axes.PARAM_AXES, mesh)
+        if self.is_checkpoint:
+            saved = checkpoints.Checkpoints(self.folder)
+            params = saved.restore(checkpoints.abstract(shapes, shardings)).params
+            saved.close()
+            return params
+        return jax.device_put(hf.load_params(self.folder, self.size, dtype), shardings)
+
+
+def find(path: pathlib.Path) -> Initial:
+    """What a path holds.
+
+    Args:
+      path: A Hugging Face folder, a checkpoint folder, or a training workdir.
+
+    Raises:
+      UserError: If it is none of these.
+    """
+    if not path.is_dir():
+        raise errors.UserError(f"no folder {path}: a Hugging Face or checkpoint folder is needed")
+    if (path / "config.json").is_file() and not (path / "checkpoints").is_dir():
+        size = hf.read_config(path)
+        return Initial(size=size, assets=path, folder=path, is_checkpoint=False)
+    folder = checkpoints.find(path)
+    assets = folder / checkpoints.ASSETS
+    size = hf_config.read(assets)
+    return Initial(size=size, assets=assets, folder=folder, is_checkpoint=True)
+
+
+def make_random_folder(
+    folder: pathlib.Path,
+    size_name: str,
+    corpus: Iterable[str],
+    *,
+    seed: int,
+    min_pixels: int,
+    max_pixels: int,
+) -> pathlib.Path:
+    """A complete Hugging Face folder with random weights and a tokenizer of its own.
+
+    It is made whole or not at all; an existing one is kept.
+
+    Args:
+      folder: Where to.
+      size_name: Name in `models/sizes.py`.
+      corpus: Texts the byte-level BPE tokenizer is trained on.
+      seed: Of the weights.
+      min_pixels: Smallest image area of the processor files.
+      max_pixels: Largest image area of the processor files.
+
+    Raises:
+      UserError: If the size is unknown.
+    """
+    if (folder / "config.json").is_file():
+        return folder
+    size = sizes.get(size_name)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    total = tokenizer_files.write_tokenizer(
+        partial, corpus, size.special.pad, min_pixels=min_pixels, max_pixels=max_pixels
+    )
+    if total > size.text.vocab_size:
+        raise errors.UserError(
+            f"the tokenizer has {total} ids, model size {size_name!r} has {size.text.vocab_size}"
+        )
+    # A small corpus gives fewer merges, and the special tokens then follow sooner.
+    ids = tokens.SpecialIds.from_vocab(tokenizer.load(partial).token_to_id)
+    size = dataclasses.replace(size, special=ids)
+    model = qwen2_5_vl.Qwen2_5_VL(size=size)
+    params = jax.jit(lambda key: qwen2_5_vl.init_params(model, key))(jax.random.key(seed))
+    hf.write_weights(params, size, partial)
+    (partial / "config.json").write_text(json.dumps(hf_config.dump(size, dtype="float32"), indent=2))
+    partial.rename(folder)
+    return folder

@@ -1,0 +1,83 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of a run: its resolved config, its end, and refusing to mix two runs."""
+
+import json
+import pathlib
+from typing import Any
+
+from lingshu_jax.common import errors
+from lingshu_jax.stages import config as stage_config
+
+CONFIG = "config.json"
+FINISHED = "finished.json"
+
+# How a run is laid out, logged and kept may change when it is continued; nothing else.
+_FREE_FIELDS = ("mesh", "log_every_steps", "keep_checkpoints", "save_every_steps")
+
+
+def open_run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, Any] | None:
+    """Makes the folder, or finds the run that is to be continued.
+
+    Args:
+      config: As resolved and validated.
+      workdir: The run's folder.
+
+    Returns:
+      What a finished run left (`finish`), else None.
+
+    Raises:
+      UserError: If the folder holds a run of another config, or cannot be written.
+    """
+    resolved = json.loads(json.dumps(stage_config.to_dict(config)))
+    path = workdir / CONFIG
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            _check_same(json.loads(path.read_text()), resolved, workdir)
+        write_json(path, resolved)
+    except OSError as error:
+        raise errors.UserError(f"cannot write to --workdir {workdir}: {error}") from error
+    finished = workdir / FINISHED
+    return json.loads(finished.read_text()) if finished.is_file() else None
+
+
+def finish(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
+    """Marks the run as complete; written last.
+
+    Args:
+      workdir: The run's folder.
+      summary: JSON values that say what came out.
+    """
+    write_json(workdir / FINISHED, summary)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all.
+
+    Args:
+      path: Where to.
+      value: JSON values.
+    """
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    partial.rename(path)
+
+
+def _check_same(old: dict[str, Any], new: dict[str, Any], workdir: pathlib.Path) -> None:
+    for name, value in _flat(new).items():
+        before = _flat(old).get(name)
+        if before != value and name.split(".")[0] not in _FREE_FIELDS:
+            raise errors.UserError(
+                f"--workdir {workdir} holds a run with {name} = {before!r}, not {value!r}; "
+                "continue with the same config or choose another folder"
+            )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat.update(_flat(value, f"{prefix}.{name}" if prefix else name))
+    return flat

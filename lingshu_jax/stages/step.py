@@ -1,0 +1,138 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""The training step of stages 1 to 3: one jitted function of state and batch.
+
+Axes: B rows of the global batch, A accumulation steps.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from lingshu_jax.common import structs
+from lingshu_jax.models import qwen2_5_vl
+from lingshu_jax.stages import losses, optim
+from lingshu_jax.stages.state import TrainState  # `state` names the value below
+
+Metrics = dict[str, Array]
+
+
+def train_step(
+    state: TrainState,
+    batch: structs.Batch,
+    *,
+    model: qwen2_5_vl.Qwen2_5_VL,
+    optimizer: optax.GradientTransformation,
+    accumulation_steps: int,
+    num_sources: int,
+) -> tuple[TrainState, Metrics]:
+    """One optimizer step on a global batch.
+
+    Losses and gradients are weighted sums over all micro-batches, rows and devices, divided
+    once by the weight of the whole batch: how it is cut does not change the number.
+
+    Args:
+      state: Before the step; donate it.
+      batch: B rows; B divides by `accumulation_steps`.
+      model: The model.
+      optimizer: From `optim.make_optimizer`.
+      accumulation_steps: A, micro-batches one after the other.
+      num_sources: Sources of the mixture, for the loss of each.
+
+    Returns:
+      The state after the step, and scalars by name (`loss`, `grad_norm`,
+      `grad_norm/<part>`, and `source_loss` with one entry a source, NaN where absent).
+    """
+
+    def sums(trained: optim.Leaves, micro: structs.Batch) -> tuple[Array, Any]:
+        params = optim.unflatten({**trained, **state.frozen})
+        loss, by_source = batch_loss(params, micro, model=model, num_sources=num_sources)
+        return loss.total, (loss, by_source)
+
+    gradients, (loss, by_source) = accumulate(sums, state.trained, batch, accumulation_steps)
+    scale = 1.0 / jnp.maximum(loss.weight, 1e-20)
+    gradients = jax.tree.map(lambda g: g * scale.astype(g.dtype), gradients)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.trained)
+    metrics = {
+        "loss": loss.mean(),
+        "source_loss": by_source.total / by_source.weight,
+        **gradient_norms(gradients),
+    }
+    state = state.replace(
+        step=state.step + 1,
+        trained=optax.apply_updates(state.trained, updates),
+        opt_state=opt_state,
+    )
+    return state, metrics
+
+
+def batch_loss(
+    params: Any, batch: structs.Batch, *, model: qwen2_5_vl.Qwen2_5_VL, num_sources: int
+) -> tuple[losses.WeightedSum, losses.WeightedSum]:
+    """Next-token loss of a batch, whole and by source, as sums and weights.
+
+    Args:
+      params: Nested dict of all parameters.
+      batch: Packed rows.
+      model: The model.
+      num_sources: Sources of the mixture.
+    """
+    hidden = model.apply({"params": params}, batch)
+    head = model.apply({"params": params}, method=model.head_kernel)
+    logprobs, _ = losses.token_logprobs(hidden, head, batch.tokens)
+    weights = batch.loss_weights
+    sources = jnp.where(batch.source_ids >= 0, batch.source_ids, num_sources)
+    zeros = jnp.zeros(num_sources + 1)
+    by_source = losses.WeightedSum(
+        zeros.at[sources].add(-weights * logprobs)[:-1], zeros.at[sources].add(weights)[:-1]
+    )
+    return losses.next_token_loss(logprobs, weights), jax.lax.stop_gradient(by_source)
+
+
+def accumulate(
+    sums: Callable[[optim.Leaves, structs.Batch], tuple[Array, Any]],
+    trained: optim.Leaves,
+    batch: structs.Batch,
+    accumulation_steps: int,
+) -> tuple[optim.Leaves, Any]:
+    """Sums gradients and auxiliary sums over micro-batches.
+
+    Args:
+      sums: (leaves, micro-batch) -> (scalar to differentiate, tree of sums).
+      trained: The leaves to differentiate by.
+      batch: B rows.
+      accumulation_steps: A; micro-batch a holds the rows a, a + A, ..., so that each is
+        spread over all devices as the whole batch is.
+
+    Returns:
+      Gradients of the summed scalar, and the summed tree.
+    """
+    gradient = jax.grad(sums, has_aux=True)
+    if accumulation_steps == 1:
+        return gradient(trained, batch)
+    micro = jax.tree.map(
+        lambda x: jnp.swapaxes(x.reshape(-1, accumulation_steps, *x.shape[1:]), 0, 1), batch
+    )
+
+    def add(total: Any, one: structs.Batch) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, gradient(trained, one)), None
+
+    first = jax.tree.map(lambda x: x[0], micro)
+    rest = jax.tree.map(lambda x: x[1:], micro)
+    total, _ = jax.lax.scan(add, gradient(trained, first), rest)
+    return total
+
+
+def gradient_norms(gradients: optim.Leaves) -> dict[str, Float[Array, ""]]:
+    """`grad_norm` of everything and `grad_norm/<part>` of vision, merger and text, float32."""
+    squares: dict[str, Array] = {}
+    for name, leaf in gradients.items():
+        part = name.partition("/")[0]
+        square = jnp.sum(jnp.square(leaf.astype(jnp.float32)))
+        squares[part] = squares.get(part, jnp.float32(0.0)) + square
+    norms = {f"grad_norm/{part}": jnp.sqrt(square) for part, square in squares.items()}
+    return {"grad_norm": jnp.sqrt(sum(squares.values(), jnp.float32(0.0))), **norms}
