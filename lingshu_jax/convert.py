@@ -12,9 +12,6 @@ from lingshu_jax.common import checkpoints, cli, errors, runtime, sharding
 from lingshu_jax.models import hf_config
 from lingshu_jax.stages import initial
 
-_HF = flags.DEFINE_string("hf", None, "Hugging Face folder of a Qwen2.5-VL model.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder to write; must be new or partial.")
-_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of the parameters.")
 
 
 def convert(source: pathlib.Path, target: pathlib.Path, *, dtype: str = "float32") -> None:
@@ -44,14 +41,21 @@ def convert(source: pathlib.Path, target: pathlib.Path, *, dtype: str = "float32
     folder.close()
 
 
+def define_flags() -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("hf", None, "Hugging Face folder of a Qwen2.5-VL model.")
+    flags.DEFINE_string("checkpoint", None, "Folder to write; must be new or partial.")
+    flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of the parameters.")
+
+
 def main(argv: list[str]) -> None:
     """Reads the flags and converts."""
     del argv
-    source, target = cli.required(_HF), cli.required(_CHECKPOINT)
+    source, target = cli.required("hf"), cli.required("checkpoint")
     runtime.start()
-    convert(pathlib.Path(source), pathlib.Path(target), dtype=_DTYPE.value)
+    convert(pathlib.Path(source), pathlib.Path(target), dtype=cli.flag("dtype"))
     print(json.dumps({"checkpoint": target, "step": 0}))
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, define_flags)

@@ -21,19 +21,6 @@ from lingshu_jax.eval import metrics, report, runner
 
 ENGINES = ("jax",)  # of these there is one now
 
-_MODEL = flags.DEFINE_string("model", None, "Hugging Face folder.")
-_ENGINE = flags.DEFINE_string("engine", "jax", "Text generator: jax.")
-_BENCHMARKS = flags.DEFINE_string("benchmarks", None, "Comma list of names, or rows:FILE.jsonl.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the benchmarks' data.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where everything is written.")
-_PREDICTIONS = flags.DEFINE_string("predictions", None, "Score this file; nothing is generated.")
-_LIMIT = flags.DEFINE_integer("limit", None, "Only the first rows of each benchmark.")
-_MAX_NEW_TOKENS = flags.DEFINE_integer("max_new_tokens", 1024, "Longest answer, in tokens.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Rows generated at a time.")
-_PROMPT = flags.DEFINE_string("prompt", "direct", "direct, or think for the think/answer form.")
-_OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete an earlier evaluation first.")
-_BLIND = flags.DEFINE_boolean("blind", False, "Replace every image by a grey one.")
-
 
 def run(
     settings: runner.Settings, output_dir: Path, *, batch_size: int = 32, overwrite: bool = False
@@ -68,27 +55,45 @@ def run(
     )
 
 
+def define_flags() -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("model", None, "Hugging Face folder.")
+    flags.DEFINE_string("engine", "jax", "Text generator: jax.")
+    flags.DEFINE_string("benchmarks", None, "Comma list of names, or rows:FILE.jsonl.")
+    flags.DEFINE_string("data_dir", None, "Folder of the benchmarks' data.")
+    flags.DEFINE_string("output_dir", None, "Where everything is written.")
+    flags.DEFINE_string("predictions", None, "Score this file; nothing is generated.")
+    flags.DEFINE_integer("limit", None, "Only the first rows of each benchmark.")
+    flags.DEFINE_integer("max_new_tokens", 1024, "Longest answer, in tokens.")
+    flags.DEFINE_integer("batch_size", 32, "Rows generated at a time.")
+    flags.DEFINE_string("prompt", "direct", "direct, or think for the think/answer form.")
+    flags.DEFINE_boolean("overwrite", False, "Delete an earlier evaluation first.")
+    flags.DEFINE_boolean("blind", False, "Replace every image by a grey one.")
+
+
 def main(argv: list[str]) -> None:
     """Evaluates as the flags say and prints one line a benchmark."""
     del argv
-    output_dir = Path(cli.required(_OUTPUT_DIR))
-    if _PREDICTIONS.value:
-        model = _MODEL.value or Path(_PREDICTIONS.value).stem
-        benchmarks = _BENCHMARKS.value or runner.UNNAMED
+    output_dir = Path(cli.required("output_dir"))
+    if cli.flag("predictions"):
+        model = cli.flag("model") or Path(cli.flag("predictions")).stem
+        benchmarks = cli.flag("benchmarks") or runner.UNNAMED
     else:
-        model, benchmarks = cli.required(_MODEL), cli.required(_BENCHMARKS)
+        model, benchmarks = cli.required("model"), cli.required("benchmarks")
     settings = runner.Settings(
         model=model,
-        engine="" if _PREDICTIONS.value else _ENGINE.value,
+        engine="" if cli.flag("predictions") else cli.flag("engine"),
         benchmarks=benchmarks,
-        data_dir=_DATA_DIR.value or "",
-        limit=_LIMIT.value,
-        max_new_tokens=_MAX_NEW_TOKENS.value,
-        prompt=_PROMPT.value,
-        blind=_BLIND.value,
-        predictions=_PREDICTIONS.value or "",
+        data_dir=cli.flag("data_dir") or "",
+        limit=cli.flag("limit"),
+        max_new_tokens=cli.flag("max_new_tokens"),
+        prompt=cli.flag("prompt"),
+        blind=cli.flag("blind"),
+        predictions=cli.flag("predictions") or "",
     )
-    summary = run(settings, output_dir, batch_size=_BATCH_SIZE.value, overwrite=_OVERWRITE.value)
+    summary = run(
+        settings, output_dir, batch_size=cli.flag("batch_size"), overwrite=cli.flag("overwrite")
+    )
     print_summary(summary)
     print(f"report: {output_dir / 'report.html'}")
 
@@ -115,4 +120,4 @@ def _jax_engine(model: Path, rows: int) -> protocol.Engine:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, define_flags)

@@ -14,9 +14,6 @@ from lingshu_jax.common import checkpoints, cli, errors, runtime, sharding
 from lingshu_jax.models import hf, hf_config
 from lingshu_jax.stages import initial
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A checkpoint folder or a run's workdir.")
-_HF = flags.DEFINE_string("hf", None, "Folder to write; must be new.")
-_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Default: as stored.")
 
 _CARD = """---
 library_name: transformers
@@ -70,14 +67,21 @@ def _details(config: dict[str, Any]) -> str:
     )
 
 
+def define_flags() -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("checkpoint", None, "A checkpoint folder or a run's workdir.")
+    flags.DEFINE_string("hf", None, "Folder to write; must be new.")
+    flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Default: as stored.")
+
+
 def main(argv: list[str]) -> None:
     """Reads the flags and exports."""
     del argv
-    source, target = cli.required(_CHECKPOINT), cli.required(_HF)
+    source, target = cli.required("checkpoint"), cli.required("hf")
     runtime.start()
-    export(pathlib.Path(source), pathlib.Path(target), dtype=_DTYPE.value)
+    export(pathlib.Path(source), pathlib.Path(target), dtype=cli.flag("dtype"))
     print(json.dumps({"hf": target}))
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, define_flags)

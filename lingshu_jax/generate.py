@@ -16,14 +16,6 @@ from lingshu_jax.common import cli, errors, runtime
 from lingshu_jax.data import formats, sources
 from lingshu_jax.engines import jax_engine, protocol
 
-_MODEL = flags.DEFINE_string("model", None, "Hugging Face folder.")
-_INPUT = flags.DEFINE_string("input", None, "JSONL file of prompts.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSONL file of answers, in the prompts' order.")
-_ENGINE = flags.DEFINE_string("engine", "jax", "jax; vllm and openai follow.")
-_MAX_NEW_TOKENS = flags.DEFINE_integer("max_new_tokens", None, "Longest answer, in tokens.")
-_TEMPERATURE = flags.DEFINE_float("temperature", 0.0, "0 is greedy.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of sampled answers.")
-_ROWS = flags.DEFINE_integer("rows", 32, "Answers decoded at a time.")
 
 ENGINES = ("jax",)
 
@@ -85,24 +77,34 @@ def _answer(request: protocol.Request, completion: protocol.Completion) -> dict[
     }
 
 
+def define_flags() -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("model", None, "Hugging Face folder.")
+    flags.DEFINE_string("input", None, "JSONL file of prompts.")
+    flags.DEFINE_string("output", None, "JSONL file of answers, in the prompts' order.")
+    flags.DEFINE_string("engine", "jax", "Text generator: jax.")
+    flags.DEFINE_integer("max_new_tokens", None, "Longest answer, in tokens.")
+    flags.DEFINE_float("temperature", 0.0, "0 is greedy.")
+    flags.DEFINE_integer("seed", 0, "Of sampled answers.")
+    flags.DEFINE_integer("rows", 32, "Answers decoded at a time.")
+
+
 def main(argv: list[str]) -> None:
     """Reads the flags and generates."""
     del argv
-    model, source, target = (cli.required(flag) for flag in (_MODEL, _INPUT, _OUTPUT))
-    if _ENGINE.value not in ENGINES:
-        raise errors.UserError(f"unknown --engine={_ENGINE.value!r}; available: {ENGINES}")
-    if _MAX_NEW_TOKENS.value is None:
-        raise errors.UserError("--max_new_tokens is required")
-    runtime.start()
+    model, source, target = (pathlib.Path(cli.required(name)) for name in ("model", "input", "output"))
+    engine = cli.flag("engine")
+    if engine not in ENGINES:
+        raise errors.UserError(f"--engine={engine} is not available; available: {', '.join(ENGINES)}")
     sampling = protocol.SamplingParams(
-        max_new_tokens=_MAX_NEW_TOKENS.value, temperature=_TEMPERATURE.value, seed=_SEED.value
+        max_new_tokens=cli.required("max_new_tokens"),
+        temperature=cli.flag("temperature"),
+        seed=cli.flag("seed"),
     )
-    count = run(
-        pathlib.Path(model), pathlib.Path(source), pathlib.Path(target),
-        sampling=sampling, rows=_ROWS.value,
-    )
+    runtime.start()
+    count = run(model, source, target, sampling=sampling, rows=cli.flag("rows"))
     print(f"{count} answers in {target}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, define_flags)

@@ -27,18 +27,6 @@ from lingshu_jax.rl import questions
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import inputs
 
-_CONFIG = cli.define_config()
-_PATH = flags.DEFINE_string("path", None, "One file or folder instead of a config's mixture.")
-_FORMAT = flags.DEFINE_string("format", "messages", "Its format.")
-_IMAGE_ROOT = flags.DEFINE_string("image_root", "", "Folder of its images; else beside the file.")
-_SPLIT = flags.DEFINE_string("split", "train", "For formats with splits of their own.")
-_PROMPTS = flags.DEFINE_bool("prompts", False, "The rows are prompts without an answer turn.")
-_TOKENIZER = flags.DEFINE_string("tokenizer", None, "Hugging Face folder with the tokenizer.")
-_MIN_PIXELS = flags.DEFINE_integer("min_pixels", 3136, "Smallest image area, with --path.")
-_MAX_PIXELS = flags.DEFINE_integer("max_pixels", 12845056, "Largest image area, with --path.")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder of the page.")
-_ROWS = flags.DEFINE_integer("rows", 20, "Rows on the page; all are read.", lower_bound=0)
-_STRICT = flags.DEFINE_bool("strict", False, "The first refused row is an error.")
 
 STAND_IN = "byte-level stand-in (one token a byte, the real special tokens)"
 
@@ -236,38 +224,54 @@ def _with_prompts(task: Task, config: rl_config.RLConfig, budget: packing.Budget
 
 def _task(output: pathlib.Path) -> Task:
     """What the flags ask for."""
-    tokenizer = pathlib.Path(_TOKENIZER.value) if _TOKENIZER.value else None
-    if (_CONFIG.value is None) == (_PATH.value is None):
+    tokenizer = pathlib.Path(cli.flag("tokenizer")) if cli.flag("tokenizer") else None
+    if (cli.flag("config") is None) == (cli.flag("path") is None):
         raise errors.UserError("give one of --config=FILE.py and --path=FILE")
-    if _CONFIG.value is not None:
+    if cli.flag("config") is not None:
         runtime.start()
-        return task_of_config(_CONFIG.value, output, tokenizer=tokenizer)
-    path = pathlib.Path(cli.required(_PATH))
+        return task_of_config(cli.flag("config"), output, tokenizer=tokenizer)
+    path = pathlib.Path(cli.required("path"))
     source = sources.Source(
         name=path.stem,
         path=str(path),
-        format=_FORMAT.value,
-        image_root=_IMAGE_ROOT.value,
-        split=_SPLIT.value,
+        format=cli.flag("format"),
+        image_root=cli.flag("image_root"),
+        split=cli.flag("split"),
     )
     return task_of_file(
         source,
         tokenizer=tokenizer,
-        min_pixels=_MIN_PIXELS.value,
-        max_pixels=_MAX_PIXELS.value,
-        prompts=_PROMPTS.value,
+        min_pixels=cli.flag("min_pixels"),
+        max_pixels=cli.flag("max_pixels"),
+        prompts=cli.flag("prompts"),
     )
+
+
+def define_flags() -> None:
+    """Defines the command's flags."""
+    cli.define_config()
+    flags.DEFINE_string("path", None, "One file or folder instead of a config's mixture.")
+    flags.DEFINE_string("format", "messages", "Its format.")
+    flags.DEFINE_string("image_root", "", "Folder of its images; else beside the file.")
+    flags.DEFINE_string("split", "train", "For formats with splits of their own.")
+    flags.DEFINE_bool("prompts", False, "The rows are prompts without an answer turn.")
+    flags.DEFINE_string("tokenizer", None, "Hugging Face folder with the tokenizer.")
+    flags.DEFINE_integer("min_pixels", 3136, "Smallest image area, with --path.")
+    flags.DEFINE_integer("max_pixels", 12845056, "Largest image area, with --path.")
+    flags.DEFINE_string("output", None, "Folder of the page.")
+    flags.DEFINE_integer("rows", 20, "Rows on the page; all are read.", lower_bound=0)
+    flags.DEFINE_bool("strict", False, "The first refused row is an error.")
 
 
 def main(argv: list[str]) -> None:
     """Reads the flags, writes the page, prints the totals."""
     del argv
-    output = pathlib.Path(cli.required(_OUTPUT))
-    summary = inspect(_task(output), output, rows=_ROWS.value, strict=_STRICT.value)
+    output = pathlib.Path(cli.required("output"))
+    summary = inspect(_task(output), output, rows=cli.flag("rows"), strict=cli.flag("strict"))
     for line in summary.lines():
         print(line)
     print(f"page: {output / 'index.html'}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, define_flags)

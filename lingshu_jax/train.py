@@ -13,8 +13,6 @@ from lingshu_jax.rl import loop as rl_loop
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import loop
 
-_CONFIG = cli.define_config()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; continued if it exists.")
 
 
 def run_stage(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, Any]:
@@ -37,11 +35,17 @@ def run_stage(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[s
     return loop.run(config, workdir)
 
 
+def define_flags() -> None:
+    """Defines the command's flags."""
+    cli.define_config()
+    flags.DEFINE_string("workdir", None, "Folder of the run; continued if it exists.")
+
+
 def main(argv: list[str]) -> None:
     """Reads the flags and runs the stage."""
     del argv
-    workdir = pathlib.Path(cli.required(_WORKDIR))
-    config = cli.required(_CONFIG)
+    workdir = pathlib.Path(cli.required("workdir"))
+    config = cli.required("config")
     runtime.start()
     summary = run_stage(config, workdir)
     if runtime.is_main_host():
@@ -49,4 +53,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, define_flags)

@@ -54,8 +54,9 @@ _ENGLISH = dict(
 _HAN_DIGITS = {**dict(zip("零一二三四五六七八九", range(10), strict=True)), "〇": 0, "两": 2}
 _MEASURE = "个只块处枚张根条颗片段节支例次层种位侧对名人毫厘"
 _ENGLISH_WORD = re.compile(rf"(?<![a-z-])({'|'.join(_ENGLISH)})(?![a-z-])", re.IGNORECASE)
-_HAN_WORD = re.compile(rf"([零〇一二两三四五六七八九十]+)(?=[{_MEASURE}])")
-_HAN_WHOLE = re.compile(r"[零〇一二两三四五六七八九十]+")
+_HAN_NUMBER = "[二两三四五六七八九]?十[一二三四五六七八九]?|[零〇一二两三四五六七八九]{1,9}"
+_HAN_WORD = re.compile(rf"(?<![零〇一二两三四五六七八九十])({_HAN_NUMBER})(?=[{_MEASURE}])")
+_HAN_WHOLE = re.compile(_HAN_NUMBER)
 
 
 class Quantity(NamedTuple):

@@ -46,7 +46,7 @@ def extract(text: str, *, question: str = "") -> answers_text.Extraction:
     whole = lowered.strip(answers_text.WRAPPERS + "！？，；")
     if (polarity := _POLARITY.get(whole)) is not None:
         return answers_text.Extraction("ok", polarity)
-    if _BOTH.search(lowered):
+    if "yes" in lowered and "no" in lowered and _BOTH.search(lowered):
         return answers_text.Extraction("unparsed")
     if (leading := _LEADING.match(lowered) or _LEADING_HAN.match(lowered)) is not None:
         return answers_text.Extraction("ok", _POLARITY[leading.group(1)])

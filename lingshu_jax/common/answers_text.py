@@ -58,6 +58,7 @@ _REASONING_CLOSE = re.compile(rf"<\s*/\s*(?:{_REASONING})\s*>", re.IGNORECASE)
 
 _ANSWER_PAIR = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.IGNORECASE | re.DOTALL)
 _BOX = re.compile(r"\\boxed\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped character is no brace
 _MARKS = r"[*_`~\s]*"  # markdown around a marker or its separator
 _MARKER = re.compile(
     rf"(?<![a-z])final[*_`~\s]+answer(?![a-z]){_MARKS}(?:is(?![a-z]))?{_MARKS}[:=]?"
@@ -68,6 +69,7 @@ _MARKER = re.compile(
     re.IGNORECASE,
 )
 
+_LATEX_DEPTH = 4  # styles inside styles
 _LATEX_STYLE = re.compile(
     r"\\(?:text(?:bf|it|rm|tt|sf|normal)?|math(?:rm|bf|it|sf|tt|cal)|operatorname|boldsymbol|bm"
     r"|emph)\s*\{([^{}]*)\}"
@@ -95,6 +97,11 @@ REFUSALS: tuple[str, ...] = (
     "抱歉",
 )
 _REFUSAL = re.compile("|".join(REFUSALS))
+# Each pattern holds one of these: most texts need no search.
+_REFUSAL_HINTS = (
+    *("sorry", "apolog", "can't", "cannot", "can not", "could", "able to", "possible to"),
+    *("as a", "无法", "不能", "抱歉"),
+)
 
 
 class Extraction(NamedTuple):
@@ -142,6 +149,8 @@ def strip_reasoning(text: str) -> str | None:
     """
     if "<" not in text:
         return text
+    if _REASONING_CLOSE.search(text) is None:
+        return None if _REASONING_OPEN.search(text) else text
     text = _REASONING_PAIR.sub(" ", text)
     if _REASONING_OPEN.search(text):
         return None
@@ -150,10 +159,12 @@ def strip_reasoning(text: str) -> str | None:
 
 def last_box(text: str) -> str | None:
     r"""The content of the last balanced, non-empty `\boxed{}`, or None."""
-    for match in reversed(list(_BOX.finditer(text))):
-        content = _balanced(text, match.end())
-        if content is not None and content.strip():
-            return content.strip()
+    boxes = list(_BOX.finditer(text))
+    ends = _closing_braces(text) if boxes else {}
+    for match in reversed(boxes):
+        content = text[match.end() : ends.get(match.end() - 1, match.end())].strip()
+        if content:
+            return content
     return None
 
 
@@ -181,9 +192,7 @@ def find_container(text: str) -> Container:
 def plain(text: str) -> str:
     """Removes LaTeX and HTML that only style the text."""
     if "\\" in text:
-        previous = None
-        while text != previous:
-            previous = text
+        for _ in range(_LATEX_DEPTH):
             text = _LATEX_STYLE.sub(r"\1", text)
         text = _LATEX_NOISE.sub(" ", _LATEX_FRACTION.sub(r"\1/\2", text.replace("\\%", "%")))
     if "<" in text:
@@ -193,7 +202,8 @@ def plain(text: str) -> str:
 
 def is_refusal(text: str) -> bool:
     """True if a normalised text apologises or says that it cannot answer."""
-    return _REFUSAL.search(text.lower()) is not None
+    lowered = text.lower()
+    return any(hint in lowered for hint in _REFUSAL_HINTS) and bool(_REFUSAL.search(lowered))
 
 
 def refusal_or_unparsed(text: str) -> Extraction:
@@ -201,19 +211,13 @@ def refusal_or_unparsed(text: str) -> Extraction:
     return Extraction("refusal" if is_refusal(text) else "unparsed")
 
 
-def _balanced(text: str, start: int) -> str | None:
-    """What stands between `start` and the brace that closes it; None if none does."""
-    depth = 1
-    position = start
-    while position < len(text):
-        character = text[position]
-        if character == "\\":
-            position += 1
-        elif character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0:
-                return text[start:position]
-        position += 1
-    return None
+def _closing_braces(text: str) -> dict[int, int]:
+    """The place of each opening brace that is closed, and where; escaped braces are text."""
+    ends: dict[int, int] = {}
+    opened: list[int] = []
+    for match in _BRACE.finditer(text):
+        if match.group() == "{":
+            opened.append(match.start())
+        elif match.group() == "}" and opened:
+            ends[opened.pop()] = match.start()
+    return ends

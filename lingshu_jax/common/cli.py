@@ -4,6 +4,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -11,19 +12,26 @@ from ml_collections import config_flags
 from lingshu_jax.common import errors
 
 
-def define_config() -> flags.FlagHolder:
-    """Defines `--config=FILE.py[:ARG]` with typed `--config.a.b=value` overrides."""
-    return config_flags.DEFINE_config_file(
-        "config", lock_config=True, help_string="Config file, as configs/x.py:variant."
+def define_config(default: str | None = None) -> None:
+    """Defines `--config=FILE.py[:ARG]` with typed `--config.a.b=value` overrides.
+
+    Args:
+      default: The file where none is given.
+    """
+    config_flags.DEFINE_config_file(
+        "config", default, lock_config=True, help_string="Config file, as configs/x.py:variant."
     )
 
 
-def run(main: Callable[[list[str]], None]) -> None:
+def run(main: Callable[[list[str]], None], define_flags: Callable[[], None]) -> None:
     """Runs `main(argv)` under absl; what the user can mend is one line and exit code 2.
 
     Args:
       main: Receives the program name and the arguments that are no flags.
+      define_flags: Defines the command's flags. Not done on import, because commands import
+        one another and their flags share names.
     """
+    define_flags()
     try:
         app.run(_without_extra_arguments(main), flags_parser=_parse_flags)
     except errors.UserError as error:
@@ -36,18 +44,27 @@ def fail(message: str) -> None:
     sys.exit(2)
 
 
-def required(holder: flags.FlagHolder[str | None]) -> str:
-    """The flag's value; a missing one is the user's error, named.
+def flag(name: str) -> Any:
+    """The value of a flag, None where it was not given and has no default.
 
     Args:
-      holder: A flag whose default is None.
+      name: Without dashes.
+    """
+    return flags.FLAGS[name].value
+
+
+def required(name: str) -> Any:
+    """The value of a flag; a missing one is the user's error, named.
+
+    Args:
+      name: Without dashes; its default is None.
 
     Raises:
       UserError: If the flag was not given or is empty.
     """
-    if not holder.value:
-        raise errors.UserError(f"--{holder.name} is required")
-    return holder.value
+    if not flag(name):
+        raise errors.UserError(f"--{name} is required")
+    return flag(name)
 
 
 def _without_extra_arguments(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:

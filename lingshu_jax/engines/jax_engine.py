@@ -15,7 +15,8 @@ import numpy as np
 from lingshu_jax.common import errors, structs
 from lingshu_jax.data import messages, packing, processor, slots
 from lingshu_jax.engines import protocol
-from lingshu_jax.models import generate, hf, qwen2_5_vl, sizes
+from lingshu_jax.models import generate as decoding  # the class has a method of that name
+from lingshu_jax.models import hf, qwen2_5_vl, sizes
 
 MIN_TOKENS, MIN_PATCHES, MIN_NEW = 64, 64, 16  # smallest compiled shapes
 
@@ -169,7 +170,7 @@ class JaxEngine:
         rows += [empty] * (prompts - len(jobs))
         arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         positions = [job.encoded.next_position for job in jobs] + [0] * (prompts - len(jobs))
-        out = generate.generate(
+        out = decoding.generate(
             self._params,
             structs.Batch.from_arrays(arrays),
             jnp.array(positions, jnp.int32),
@@ -183,7 +184,7 @@ class JaxEngine:
         samples = range(shape.samples)
         return [[self._completion(out, i * len(samples) + j) for j in samples] for i in range(len(jobs))]
 
-    def _completion(self, out: generate.Generated, row: int) -> protocol.Completion:
+    def _completion(self, out: decoding.Generated, row: int) -> protocol.Completion:
         length = int(out.lengths[row])
         tokens = tuple(int(token) for token in out.tokens[row, :length])
         return protocol.Completion(
@@ -194,7 +195,7 @@ class JaxEngine:
         )
 
 
-def _sampling(jobs: list[_Job], prompts: int, samples: int) -> generate.Sampling:
+def _sampling(jobs: list[_Job], prompts: int, samples: int) -> decoding.Sampling:
     """A row a sample; rows without a job end at once."""
     rows = prompts * samples
     temperature = np.zeros(rows, np.float32)
@@ -206,7 +207,7 @@ def _sampling(jobs: list[_Job], prompts: int, samples: int) -> generate.Sampling
         # Distinct streams for the samples of a request, whatever else is in the batch.
         seeds[place] = [_mix(job.sampling.seed, j) for j in range(samples)]
         new_tokens[place] = job.sampling.max_new_tokens
-    return generate.Sampling(
+    return decoding.Sampling(
         temperature=jnp.asarray(temperature),
         seeds=jnp.asarray(seeds),
         max_new_tokens=jnp.asarray(new_tokens),

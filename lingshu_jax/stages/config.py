@@ -7,7 +7,6 @@ Files in `configs/` return a `StageConfig`; flags override single fields
 """
 
 import dataclasses
-import pathlib
 from typing import Any
 
 from lingshu_jax.common import errors
@@ -151,9 +150,11 @@ class OptimConfig:
         _require(self.warmup_steps >= 0, "optim.warmup_steps", self.warmup_steps, ">= 0")
         _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, ">= 0")
         _require(self.clip_norm > 0, "optim.clip_norm", self.clip_norm, "> 0")
-        for name in ("b1", "b2", "final_fraction"):
+        for name in ("b1", "b2"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"optim.{name}", value, "in [0, 1)")
+        fraction = self.final_fraction
+        _require(0 <= fraction <= 1, "optim.final_fraction", fraction, "in [0, 1]")
         for pattern, rate in self.trainable:
             _require(rate is None or rate > 0, f"optim.trainable[{pattern!r}]", rate, "> 0 or None")
 
@@ -251,13 +252,3 @@ def to_dict(config: Any) -> dict[str, Any]:
       config: A config dataclass.
     """
     return dataclasses.asdict(config)
-
-
-def resolve_folder(path: str, workdir: pathlib.Path) -> pathlib.Path:
-    """A data root: the demo's folder inside the workdir, or the path as given.
-
-    Args:
-      path: `DataConfig.root`.
-      workdir: The run's folder.
-    """
-    return workdir / DEMO if path == DEMO else pathlib.Path(path)

@@ -83,7 +83,9 @@ def make_pipeline(
     return pipeline.Pipeline(
         mixture.examples,
         encoder,
-        budget=packing.Budget(data.tokens_per_row, data.patches_per_row),
+        budget=packing.Budget(
+            data.tokens_per_row, data.patches_per_row, sequences=data.sequences_per_row
+        ),
         rows_per_batch=data.rows_per_batch,
         epochs=config.epochs or None,
         seed=data.seed,
@@ -91,7 +93,6 @@ def make_pipeline(
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         verify_images=data.verify_images,
-        sequences_per_row=data.sequences_per_row or None,
     )
 
 

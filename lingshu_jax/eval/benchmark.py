@@ -1,0 +1,118 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a benchmark is: named samples, each with the rules that score its answer."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from lingshu_jax.common import answers
+from lingshu_jax.eval import compat
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One question.
+
+    Attributes:
+      id: Unique within the benchmark.
+      question: As asked, without the tail that says how to answer.
+      gold: The truth as the publisher has it.
+      answer_type: Which strict rules read the answer.
+      rule: Which of MedEvalKit's rules does; a key of `compat.RULES`.
+      messages: The prompt, canonical messages.
+      options: Option texts without letters.
+      choices: The same as the prompt shows them, letters and all.
+      is_open: SLAKE's own answer type.
+      group: What several questions share (an image, a patient); "" if nothing.
+    """
+
+    id: str
+    question: str
+    gold: str
+    answer_type: answers.AnswerType
+    rule: str
+    messages: tuple[dict[str, Any], ...] = ()
+    options: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    is_open: bool = False
+    group: str = ""
+
+    def check(self) -> None:
+        """Raises a UserError if the gold answer does not fit the answer type."""
+        answers.check_gold(self.gold, answer_type=self.answer_type, options=self.options)
+
+    @property
+    def media(self) -> list[dict[str, Any]]:
+        """The image and video parts of the prompt, in order."""
+        return [
+            part
+            for message in self.messages
+            for part in message["content"]
+            if part["type"] in ("image", "video")
+        ]
+
+
+class Answer(NamedTuple):
+    """What a model said; `num_tokens` counts the stop token, 0 where it is not known."""
+
+    response: str
+    finish_reason: str
+    num_tokens: int = 0
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """A test set; `eval/benchmarks/` holds one in each file."""
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line and of its folder."""
+        ...
+
+    @property
+    def rule(self) -> str | None:
+        """A key of `compat.RULES` for the rows of prediction files; None: each row decides."""
+        ...
+
+    @property
+    def published(self) -> Mapping[str, float]:
+        """Accuracy in percent by model, from the paper."""
+        ...
+
+    def load(self, data_dir: Path | None) -> list[Sample]:
+        """Reads all samples in the benchmark's order; a UserError says what is missing."""
+        ...
+
+
+def score(sample: Sample, answer: Answer) -> dict[str, Any]:
+    """The row of samples.jsonl: both verdicts on one answer.
+
+    Args:
+      sample: The question.
+      answer: What the model said.
+    """
+    item = compat.Item(sample.gold, sample.choices, sample.is_open)
+    verdict = compat.RULES[sample.rule](answer.response, item)
+    strict = answers.judge(
+        answer.response,
+        gold=sample.gold,
+        answer_type=sample.answer_type,
+        options=sample.options,
+        question=sample.question,
+        finish_reason=answer.finish_reason,
+    )
+    return {
+        "id": sample.id,
+        "question": sample.question,
+        "gold": sample.gold,
+        "response": answer.response,
+        "finish_reason": answer.finish_reason,
+        "compat": verdict.as_row(),
+        "strict": strict._asdict(),
+        "judge": None,
+        "answer_type": sample.answer_type,
+        "options": list(sample.options),
+        "num_tokens": answer.num_tokens,
+    }

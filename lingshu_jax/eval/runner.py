@@ -1,0 +1,279 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""Generates, scores and writes an evaluation; goes on where it was interrupted.
+
+Everything that can be wrong with the input is found before the first file is written: golds,
+ids, and every image is decoded once.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tqdm
+
+from lingshu_jax.common import errors
+from lingshu_jax.engines import protocol
+from lingshu_jax.eval import (
+    asking,
+    benchmark,
+    catalog,
+    compat,
+    folder,
+    metrics,
+    predictions,
+    report,
+)
+
+UNNAMED = "predictions"  # benchmark of a prediction file that was given none
+_SAMPLE_BYTES = 1 << 16  # of each weight file, at _SAMPLES places
+_SAMPLES = 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What decides the answers; a folder is never continued with other ones.
+
+    Attributes:
+      model: Folder or name; tables show the last two parts.
+      engine: Which generator.
+      weights: Their digest, so that a new model under an old name is noticed.
+      benchmarks: Names, comma list.
+      data_dir: Folder of the data.
+      limit: Only the first rows of each benchmark; None takes all.
+      max_new_tokens: Longest answer.
+      prompt: "direct", or "think" to ask for the think/answer form.
+      blind: Every image grey.
+      predictions: File of answers to score instead of generating; its digest is appended.
+    """
+
+    model: str
+    engine: str = ""
+    weights: str = ""
+    benchmarks: str
+    data_dir: str = ""
+    limit: int | None = None
+    max_new_tokens: int = 1024
+    prompt: str = "direct"
+    blind: bool = False
+    predictions: str = ""
+
+    def validate(self) -> None:
+        """Raises UserError where a value is out of range."""
+        if self.prompt not in asking.PROMPTS:
+            raise errors.UserError(
+                f"--prompt must be one of {', '.join(asking.PROMPTS)}, got {self.prompt!r}"
+            )
+        if self.limit is not None and self.limit < 1:
+            raise errors.UserError(f"--limit must be >= 1, got {self.limit}")
+        protocol.SamplingParams(max_new_tokens=self.max_new_tokens).validate()
+
+
+def evaluate(
+    settings: Settings,
+    output_dir: Path,
+    make_engine: Callable[[], protocol.Engine],
+    *,
+    batch_size: int = 32,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Generates and scores all benchmarks; on a finished folder it does nothing.
+
+    Args:
+      settings: What to evaluate, and how.
+      output_dir: Missing, empty, or begun with the same settings.
+      make_engine: Called only if an answer is missing.
+      batch_size: Requests given to the engine, and written to disk, at a time.
+      overwrite: Deletes an earlier evaluation once all input has been checked.
+
+    Returns:
+      The content of summary.json.
+
+    Raises:
+      UserError: If settings, data or folder are not usable.
+    """
+    settings.validate()
+    if batch_size < 1:
+        raise errors.UserError(f"--batch_size must be >= 1, got {batch_size}")
+    if overwrite:
+        folder.check_replaceable(output_dir)
+    elif _is_finished(output_dir, settings):
+        return folder.read_summary(output_dir)
+    data_dir = Path(settings.data_dir) if settings.data_dir else None
+    chosen = catalog.choose(settings.benchmarks, data_dir)
+    samples = {item.name: catalog.load(item, data_dir)[: settings.limit] for item in chosen}
+    digests = {name: asking.digest(found) for name, found in samples.items()}
+    made_with = {**dataclasses.asdict(settings), "data": digests}
+    if overwrite:
+        asking.check_media([sample for found in samples.values() for sample in found])
+        folder.clear(output_dir)
+    folder.check(output_dir, made_with)
+    run = _Run(
+        settings,
+        output_dir,
+        made_with=made_with,
+        make_engine=make_engine,
+        batch_size=batch_size,
+    )
+    if any(sample.rule in compat.TEXT_RULES for found in samples.values() for sample in found):
+        compat.require_text_metrics()
+    pending = {name: run.pending(name, found) for name, found in samples.items()}
+    asking.check_media([sample for found in pending.values() for sample in found])
+    for name, found in samples.items():
+        run.generate(name, pending[name], total=len(found))
+        run.score(name, found)
+    return _finish(settings, output_dir, chosen, samples)
+
+
+def score_predictions(
+    settings: Settings, output_dir: Path, *, overwrite: bool = False
+) -> dict[str, Any]:
+    """Scores a file of answers; needs no model, engine or data.
+
+    Args:
+      settings: With `predictions`, and the name of the benchmark they answer.
+      output_dir: As for `evaluate`.
+      overwrite: As for `evaluate`.
+
+    Returns:
+      The content of summary.json.
+
+    Raises:
+      UserError: If the file or the folder is not usable.
+    """
+    settings.validate()
+    path = Path(settings.predictions)
+    known = None
+    if settings.benchmarks != UNNAMED:
+        (known,) = catalog.choose(settings.benchmarks, None)
+    answered = predictions.read(path, known.rule if known else None)[: settings.limit]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    settings = dataclasses.replace(settings, predictions=f"{path} {digest}")
+    if overwrite:
+        folder.clear(output_dir)
+    elif _is_finished(output_dir, settings):
+        return folder.read_summary(output_dir)
+    rows = [benchmark.score(item.sample, item.answer) for item in answered]
+    folder.begin(output_dir, dataclasses.asdict(settings))
+    (output_dir / settings.benchmarks).mkdir(exist_ok=True)
+    folder.commit_benchmark(output_dir / settings.benchmarks, rows, metrics.summarise(rows))
+    samples = {settings.benchmarks: [item.sample for item in answered]}
+    return _finish(settings, output_dir, [known] if known else [], samples)
+
+
+def digest_weights(model: Path) -> str:
+    """A short hash of a model: its config, and names, sizes and samples of its weight files.
+
+    Args:
+      model: A Hugging Face folder.
+
+    Raises:
+      UserError: If it is no folder with config.json and safetensors files.
+    """
+    if not model.is_dir():
+        raise errors.UserError(f"--model {model} is not a folder")
+    config, weights = model / "config.json", sorted(model.glob("*.safetensors"))
+    if not config.is_file() or not weights:
+        missing = "*.safetensors" if config.is_file() else "config.json"
+        raise errors.UserError(f"--model {model} is no Hugging Face folder: it has no {missing}")
+    total = hashlib.sha256(config.read_bytes())
+    for path in weights:
+        size = path.stat().st_size
+        total.update(f"{path.name} {size}".encode())
+        with path.open("rb") as file:
+            for place in range(_SAMPLES):
+                file.seek(place * max(0, size - _SAMPLE_BYTES) // (_SAMPLES - 1))
+                total.update(file.read(_SAMPLE_BYTES))
+    return total.hexdigest()[:16]
+
+
+class _Run:
+    """Generation into one folder; the engine is made when the first answer is needed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        output_dir: Path,
+        *,
+        made_with: Mapping[str, Any],
+        make_engine: Callable[[], protocol.Engine],
+        batch_size: int,
+    ):
+        self._settings, self._output_dir, self._batch_size = settings, output_dir, batch_size
+        self._made_with, self._make_engine = made_with, make_engine
+        self._engine: protocol.Engine | None = None
+
+    def pending(self, name: str, samples: Sequence[benchmark.Sample]) -> list[benchmark.Sample]:
+        """The samples of a benchmark that have no answer on disk."""
+        if folder.is_complete(self._output_dir / name):
+            return []
+        done = folder.read_generations(self._output_dir / name)
+        return [sample for sample in samples if sample.id not in done]
+
+    def generate(self, name: str, pending: list[benchmark.Sample], *, total: int) -> None:
+        """Answers what is pending, batch by batch, each on disk before the next."""
+        if not pending:
+            return
+        if self._engine is None:
+            self._engine = self._make_engine()
+        # Neighbours of like size share a compiled shape and little padding.
+        pending = sorted(pending, key=asking.size)
+        with tqdm.tqdm(desc=name, total=total, initial=total - len(pending), unit="row") as bar:
+            for start in range(0, len(pending), self._batch_size):
+                batch = pending[start : start + self._batch_size]
+                completions = self._engine.generate([self._request(s) for s in batch])
+                given = [_answer(completion) for (completion,) in completions]
+                folder.begin(self._output_dir, self._made_with)
+                folder.append_generations(self._output_dir / name, [s.id for s in batch], given)
+                bar.update(len(batch))
+
+    def score(self, name: str, samples: Sequence[benchmark.Sample]) -> None:
+        """Scores all answers of a benchmark and commits it."""
+        path = self._output_dir / name
+        if folder.is_complete(path):
+            return
+        given = folder.read_generations(path)
+        rows = [benchmark.score(sample, given[sample.id]) for sample in samples]
+        folder.commit_benchmark(path, rows, metrics.summarise(rows))
+
+    def _request(self, sample: benchmark.Sample) -> protocol.Request:
+        return asking.request(
+            sample,
+            prompt=self._settings.prompt,
+            blind=self._settings.blind,
+            sampling=protocol.SamplingParams(max_new_tokens=self._settings.max_new_tokens),
+        )
+
+
+def _is_finished(output_dir: Path, settings: Settings) -> bool:
+    """True if nothing is left to do; other settings than the folder's are an error."""
+    folder.check(output_dir, dataclasses.asdict(settings))
+    return folder.is_complete(output_dir)
+
+
+def _finish(
+    settings: Settings,
+    output_dir: Path,
+    chosen: Sequence[benchmark.Benchmark],
+    samples: Mapping[str, Sequence[benchmark.Sample]],
+) -> dict[str, Any]:
+    """Writes the files that cover all benchmarks, then the marker."""
+    summaries = {name: folder.read_summary(output_dir / name) for name in samples}
+    summary = {
+        "model": "/".join(Path(settings.model).parts[-2:]),
+        "settings": dataclasses.asdict(settings),
+        "benchmarks": summaries,
+        **metrics.totals(summaries),
+    }
+    published = {item.name: item.published for item in chosen}
+    rows = {name: folder.read_samples(output_dir / name) for name in samples}
+    report.write(output_dir, summary, rows=rows, samples=samples, published=published)
+    folder.write_text(output_dir / "summary.json", folder.dump(summary))
+    folder.write_text(output_dir / folder.COMMIT, f"{len(samples)} benchmarks\n")
+    return summary
+
+
+def _answer(completion: protocol.Completion) -> benchmark.Answer:
+    return benchmark.Answer(completion.text, completion.finish_reason, len(completion.tokens))

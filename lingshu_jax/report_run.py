@@ -1,0 +1,297 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a training run left in its folder, read for its page; half-finished runs too."""
+
+import collections
+import dataclasses
+import itertools
+import json
+import math
+import pathlib
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lingshu_jax.common import errors, metrics, pages
+from lingshu_jax.data import formats, images, sources
+
+SAMPLES = 6  # training rows shown
+QUESTIONS = 4  # questions shown of a rollout file
+COMPLETIONS = 5  # distinct completions shown of a question
+FRAMES = 4  # pictures shown of a row
+SPREAD = 8  # a shown row is followed by so many that are not
+DEMO = "demo"  # a data root: the rows lie in the workdir itself
+
+Row = dict[str, Any]
+
+
+class Group(NamedTuple):
+    """A line of `optim.trainable` and what it won; `rate` "-" where frozen."""
+
+    pattern: str
+    count: int
+    rate: str
+    weight_decay: str
+    frozen: bool
+
+
+class Sample(NamedTuple):
+    """A training row: where it is from, its pictures as data, its turns."""
+
+    source: str
+    id: str
+    pictures: list[str]
+    turns: list[dict[str, Any]]
+
+
+class Question(NamedTuple):
+    """A prompt of stage 4 at a step; `completions` are distinct, the best first.
+
+    Attributes:
+      row: Any of its rollout records.
+      pictures: As data.
+      completions: Records, each with `count`, how many rollouts were equal to it.
+      accuracy: Mean accuracy over all its rollouts.
+      hidden: Rollouts that are not shown.
+    """
+
+    row: Row
+    pictures: list[str]
+    completions: list[Row]
+    accuracy: float
+    hidden: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run's folder.
+
+    Attributes:
+      name: How it is called on the page.
+      workdir: The folder.
+      config: config.json.
+      rows: metrics.jsonl.
+      groups: First part of params.txt.
+      parameters: Second part of params.txt: path, shape, dtype, weight decay, frozen or trained.
+      finished: finished.json, None while the run is not finished.
+      dropped: dropped.jsonl.
+    """
+
+    name: str
+    workdir: pathlib.Path
+    config: Row
+    rows: list[Row]
+    groups: list[Group]
+    parameters: list[list[str]]
+    finished: Row | None
+    dropped: list[Row]
+
+    @property
+    def is_rl(self) -> bool:
+        """Whether it is a run of stage 4."""
+        return "rl" in self.config
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps that metrics.jsonl knows of."""
+        return self.rows[-1]["step"] if self.rows else 0
+
+    def ends(self, metric: str) -> tuple[float | None, float | None]:
+        """The first and the last value of a metric, None where there is none."""
+        values = [row[metric] for row in self.rows if row.get(metric) is not None]
+        return (values[0], values[-1]) if values else (None, None)
+
+    def middle(self, metric: str) -> float | None:
+        """The median of a metric."""
+        values = [row[metric] for row in self.rows if row.get(metric) is not None]
+        return statistics.median(values) if values else None
+
+    def highest(self, metric: str) -> float | None:
+        """The largest value of a metric."""
+        return max((row[metric] for row in self.rows if row.get(metric) is not None), default=None)
+
+    def quarter(self, which: str, metric: str) -> float | None:
+        """Mean of a metric in the `first` or `last` quarter, of a finished run of stage 4."""
+        return (self.finished or {}).get(f"{which}_quarter", {}).get(metric)
+
+
+def read(workdir: pathlib.Path, name: str = "") -> Run:
+    """Reads a run's folder.
+
+    Args:
+      workdir: The folder; only its config.json has to be there.
+      name: On the page; default the stage's.
+
+    Raises:
+      UserError: If it is no folder of a run.
+    """
+    if not workdir.is_dir():
+        raise errors.UserError(f"no folder {workdir}: the workdir of a training run is needed")
+    config = _read_json(workdir / "config.json")
+    if config is None or "stage" not in config:
+        raise errors.UserError(f"{workdir} is no training run: its config.json names no stage")
+    groups, parameters = _read_params(workdir / "params.txt")
+    return Run(
+        name=name or config["stage"],
+        workdir=workdir,
+        config=config,
+        rows=[*map(_finite, metrics.read_rows(workdir))],
+        groups=groups,
+        parameters=parameters,
+        finished=_read_json(workdir / "finished.json"),
+        dropped=_read_jsonl(workdir / "dropped.jsonl"),
+    )
+
+
+def drop_reasons(run: Run) -> list[tuple[str, int, Row]]:
+    """Reason, how many rows it refused, and one of them; the most frequent first."""
+    first: dict[str, Row] = {}
+    for row in run.dropped:
+        first.setdefault(row["reason"], row)
+    counts = collections.Counter(row["reason"] for row in run.dropped)
+    return [(reason, count, first[reason]) for reason, count in counts.most_common()]
+
+
+def seconds_by_part(run: Run) -> list[tuple[str, float, float]]:
+    """What the logged steps spent their time on: part, seconds, share; the longest first."""
+    totals: collections.Counter[str] = collections.Counter()
+    for row in run.rows:
+        for metric, value in row.items():
+            if metric.startswith("seconds/") and value is not None:
+                totals[metric.removeprefix("seconds/")] += value
+    return [(part, value, value / totals.total()) for part, value in totals.most_common()]
+
+
+def samples(run: Run) -> list[Sample]:
+    """Some rows that the run was trained on, from each source in turn.
+
+    A source that is not here any more gives none: the page of a run can be made elsewhere.
+    """
+    data = run.config["data"]
+    root = run.workdir / DEMO if data["root"] == DEMO else pathlib.Path(data["root"])
+    room = max(1, SAMPLES // len(data["sources"]))
+    found = []
+    for fields in data["sources"]:
+        source = sources.Source(**fields)
+        image_root = root / source.image_root if source.image_root else None
+        read_file = formats.reader(source.format)
+        records = read_file((root / source.path).absolute(), image_root, source.split)
+        try:
+            chosen = [*itertools.islice(records, 0, room * SPREAD, SPREAD)]
+        except errors.UserError:
+            continue
+        found += [_sample(source.name, row) for row in chosen if isinstance(row, formats.Record)]
+    return found[:SAMPLES]
+
+
+def rollouts(run: Run) -> dict[int, list[Question]]:
+    """Some questions of the first and of the last rollout batch, by step.
+
+    Questions that are answered now right, now wrong come first: they are what is learned from.
+    """
+    files = sorted((run.workdir / "rollouts").glob("*.jsonl"))
+    shown = {}
+    for path in files[:1] + files[1:][-1:]:
+        groups: dict[str, list[Row]] = {}
+        for row in _read_jsonl(path):
+            groups.setdefault(row["id"], []).append(row)
+        asked = sorted(map(_question, groups.values()), key=_distance_from_half)
+        if asked:
+            shown[asked[0].row["step"]] = [*map(_with_pictures, asked[:QUESTIONS])]
+    return shown
+
+
+def thumbnails(visuals: Sequence[images.Visual]) -> list[str]:
+    """Pictures as data addresses; a video is shown by its first frame, a missing file not.
+
+    Args:
+      visuals: Paths or pictures.
+    """
+    shown = []
+    for visual in visuals[:FRAMES]:
+        try:
+            shown.append(pages.thumbnail(next(images.open_frames(visual))))
+        except errors.UserError:
+            continue
+    return shown
+
+
+def _sample(source: str, record: formats.Record) -> Sample:
+    visuals: list[images.Visual] = []
+    turns = []
+    for message in record.messages:
+        for part in message["content"]:
+            if part["type"] != "text":
+                value = part[part["type"]]
+                visuals.append(tuple(value) if isinstance(value, list) else value)
+        texts = [part["text"] for part in message["content"] if part["type"] == "text"]
+        is_trained = message["role"] == "assistant" and message.get("loss", True)
+        turns.append({"role": message["role"], "text": "".join(texts), "is_trained": is_trained})
+    return Sample(source, record.row_id, thumbnails(visuals), turns)
+
+
+def _question(records: list[Row]) -> Question:
+    """The rollouts of one prompt, equal ones as one, without pictures yet."""
+    counts = collections.Counter(record["completion"] for record in records)
+    distinct = {record["completion"]: record for record in records}
+    ranked = sorted(distinct.values(), key=_reward, reverse=True)
+    shown = [{**record, "count": counts[record["completion"]]} for record in ranked[:COMPLETIONS]]
+    accuracy = statistics.fmean(record["rewards"].get("accuracy", 0.0) for record in records)
+    hidden = len(records) - sum(record["count"] for record in shown)
+    return Question(records[0], [], shown, accuracy, hidden)
+
+
+def _with_pictures(question: Question) -> Question:
+    return question._replace(pictures=thumbnails(question.row["images"]))
+
+
+def _distance_from_half(question: Question) -> float:
+    return abs(question.accuracy - 0.5)
+
+
+def _reward(record: Row) -> float:
+    return record["reward"]
+
+
+def _read_params(path: pathlib.Path) -> tuple[list[Group], list[list[str]]]:
+    """Both parts of params.txt, as `optim.describe` writes them."""
+    parts: dict[str, list[list[str]]] = {"group": [], "parameter": []}
+    part = ""
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        if line.startswith("# "):
+            part = line.removeprefix("# ").split(":")[0]
+        else:
+            parts[part].append(line.split("\t"))
+    groups = [
+        Group(pattern, int(count.replace(",", "")), rate, decay, state == "frozen")
+        for pattern, count, rate, decay, state in parts["group"]
+    ]
+    return groups, parts["parameter"]
+
+
+def _finite(row: Mapping[str, Any]) -> Row:
+    """The row with None for what is no number."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+
+
+def _read_json(path: pathlib.Path) -> Row | None:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise errors.UserError(f"{path} is not JSON: {error}") from error
+
+
+def _read_jsonl(path: pathlib.Path) -> list[Row]:
+    return [*_rows(path)] if path.is_file() else []
+
+
+def _rows(path: pathlib.Path) -> Iterator[Row]:
+    for line, row in formats.read_rows(path):
+        if not isinstance(row, dict):
+            raise errors.UserError(f"{path} line {line}: {row}")
+        yield row

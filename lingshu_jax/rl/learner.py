@@ -1,0 +1,154 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""From the sequences of an update to the optimizer's step, pass by pass.
+
+The reference model and the old policy are read by one compiled program; gradients by another.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from lingshu_jax.common import sharding, structs
+from lingshu_jax.data import messages, packing
+from lingshu_jax.models import flops
+from lingshu_jax.rl import config as rl_config
+from lingshu_jax.rl import losses, rollout, step
+from lingshu_jax.stages import loop
+
+Passes = list[list[rollout.Row]]
+OldLogprobs = Sequence[Float[Array, "B T"]]
+
+
+class Learned(NamedTuple):
+    """What an update reports: scalars by name, and the work it was."""
+
+    scalars: dict[str, float]
+    work: flops.Work
+
+
+class Learner:
+    """Updates a trainer's state from rollouts."""
+
+    def __init__(
+        self,
+        config: rl_config.RLStageConfig,
+        trainer: loop.Trainer,
+        encoder: messages.Encoder,
+        reference: Any,
+    ):
+        """Compiles nothing yet.
+
+        Args:
+          config: The stage.
+          trainer: Holds model, optimizer and state.
+          encoder: Tokenizer and geometry of the sequences.
+          reference: Parameters of the reference model; None where `kl_coef` is 0.
+        """
+        self._config, self._trainer, self._encoder = config, trainer, encoder
+        self._reference = reference
+        self._budget = packing.Budget(config.data.tokens_per_row, config.data.patches_per_row)
+        model = trainer.model
+        self._logprobs = jax.jit(functools.partial(step.token_logprobs, model=model))
+        self._gradients = jax.jit(
+            functools.partial(step.gradient_pass, model=model, options=make_options(config.rl))
+        )
+        self._add = jax.jit(step.add_passes, donate_argnums=0)
+        self._update = jax.jit(
+            functools.partial(step.update, optimizer=trainer.optimizer), donate_argnums=0
+        )
+
+    def plan(self, sequences: Sequence[messages.Encoded]) -> Passes:
+        """Packs the sequences of one update into passes.
+
+        Args:
+          sequences: From `rollout.to_sequences`.
+        """
+        return rollout.plan_rows(
+            sequences,
+            self._encoder,
+            self._budget,
+            rows_per_pass=self._config.data.rows_per_batch,
+        )
+
+    def old_logprobs(self, passes: Passes) -> OldLogprobs:
+        """The current weights' log-probabilities, to be the old ones of a later update.
+
+        Args:
+          passes: Of that update.
+        """
+        params = self._trainer.state.params()
+        return [self._logprobs(params, self._load(rows)) for rows in passes]
+
+    def learn(self, passes: Passes, old: OldLogprobs | None) -> Learned:
+        """Takes one optimizer step.
+
+        Args:
+          passes: Of the update, at least one.
+          old: From `old_logprobs`; None where the weights are those that sampled.
+        """
+        state = self._trainer.state
+        denominator = jnp.float32(_total_weight(passes, self._config.data.normalization))
+        total, works = None, []
+        for place, rows in enumerate(passes):
+            arrays = self._assemble(rows)
+            works.append(loop.measure(arrays)[0])
+            batch = self._place(arrays)
+            known = {} if old is None else {"old_logprobs": old[place]}
+            if self._reference is not None:
+                known["ref_logprobs"] = self._logprobs(self._reference, batch)
+            batch = batch.replace(extras={**batch.extras, **known})
+            sums = self._gradients(state.trained, state.frozen, batch, denominator)
+            total = sums if total is None else self._add(total, sums)
+        self._trainer.state, values = self._update(state, total)
+        scalars = {name: float(value) for name, value in jax.device_get(values).items()}
+        work = flops.Work(
+            *(sum(column) * jax.process_count() for column in zip(*works, strict=True))
+        )
+        capacity = len(passes) * self._config.data.rows_per_batch
+        scalars["fill/tokens"] = work.tokens / (capacity * self._budget.tokens)
+        scalars["fill/patches"] = work.patches / (capacity * self._budget.patches)
+        return Learned(scalars, work)
+
+    def _load(self, rows: list[rollout.Row]) -> structs.Batch:
+        return self._place(self._assemble(rows))
+
+    def _place(self, arrays: dict[str, np.ndarray]) -> structs.Batch:
+        return structs.Batch.from_arrays(sharding.place_batch(arrays, self._trainer.mesh))
+
+    def _assemble(self, rows: list[rollout.Row]) -> dict[str, np.ndarray]:
+        """The rows of this process, decoded."""
+        here = len(rows) // jax.process_count()
+        first = jax.process_index() * here
+        return rollout.assemble_rows(
+            rows[first : first + here],
+            self._encoder,
+            self._budget,
+            normalization=self._config.data.normalization,
+        )
+
+
+def make_options(config: rl_config.RLConfig) -> step.Options:
+    """The loss's constants out of the config.
+
+    Args:
+      config: GRPO's part of it.
+    """
+    return step.Options(
+        clip=losses.Clip(low=config.clip_low, high=config.clip_high, dual=config.clip_dual),
+        kl_coef=config.kl_coef,
+        importance_cap=config.importance_cap or None,
+    )
+
+
+def _total_weight(passes: Passes, normalization: str) -> float:
+    """The denominator of an update: its completion tokens, or its completions."""
+    sequences = [sequence for rows in passes for row in rows for sequence in row]
+    if normalization == "sequence":
+        return float(sum(bool(sequence.loss_weights.any()) for sequence in sequences))
+    return float(sum(sequence.loss_weights.sum() for sequence in sequences))

@@ -1,0 +1,280 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""run(): stage 4 from its config to its last checkpoint."""
+
+import dataclasses
+import itertools
+import pathlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from lingshu_jax.common import metrics, runtime
+from lingshu_jax.engines import jax_engine
+from lingshu_jax.models import flops
+from lingshu_jax.rl import config as rl_config
+from lingshu_jax.rl import heldout, learner, questions, rewards, rollout, tasks
+from lingshu_jax.stages import inputs, loop, run_folder
+
+ROLLOUTS = "rollouts"
+
+
+def run(
+    config: rl_config.RLStageConfig,
+    workdir: pathlib.Path,
+    *,
+    reward_fn: rewards.RewardFn | None = None,
+) -> dict[str, Any]:
+    """Trains stage 4; continues from the newest checkpoint; a finished run is left alone.
+
+    Which prompts a step samples, and with which draws, is a pure function of the seed and the
+    step, so the step is all that a checkpoint has to remember.
+
+    Args:
+      config: Validated.
+      workdir: The run's folder, as of the other stages, with `rollouts/`.
+      reward_fn: Judges completions; default `rewards.FormatAccuracy` as configured.
+
+    Returns:
+      What `finished.json` holds.
+
+    Raises:
+      UserError: If the folder holds another run, or an input cannot be used.
+    """
+    finished = run_folder.open_run(config, workdir)
+    if finished is not None:
+        return finished
+    reward_fn = reward_fn or rewards.FormatAccuracy(**dataclasses.asdict(config.rl.reward))
+    task = tasks.read(config, workdir)
+    inputs.write_dropped(workdir, task.dropped)
+    rows = _Run(config, workdir, task, reward_fn).train()
+    summary = summarise(config, task, rows)
+    run_folder.finish(workdir, summary)
+    return summary
+
+
+class Stopwatch:
+    """Wall time by what it went into, summed until it is taken."""
+
+    USEFUL = ("rollout", "step")
+
+    def __init__(self) -> None:
+        """Starts."""
+        self._start = self._last = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+        self._useful = 0.0
+
+    def lap(self, name: str) -> None:
+        """Books the time since the last lap under `name`."""
+        now = time.perf_counter()
+        elapsed, self._last = now - self._last, now
+        self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
+        self._useful += elapsed if name in self.USEFUL else 0.0
+
+    def take(self) -> dict[str, float]:
+        """Seconds by name since the last take."""
+        taken, self._seconds = self._seconds, {}
+        return taken
+
+    def goodput(self) -> float:
+        """Share of the wall time since the start that went into sampling and learning."""
+        return self._useful / max(self._last - self._start, 1e-9)
+
+
+class _Run:
+    """The live parts of a run: trainer, engine, learner, examination, files."""
+
+    def __init__(
+        self,
+        config: rl_config.RLStageConfig,
+        workdir: pathlib.Path,
+        task: tasks.Task,
+        reward_fn: rewards.RewardFn,
+    ):
+        self._config, self._task, self._workdir = config, task, workdir
+        total_steps = config.rl.total_steps(
+            steps=config.steps, epochs=config.epochs, num_prompts=len(task.prompts)
+        )
+        self._trainer = loop.Trainer(config, task.start, total_steps=total_steps, workdir=workdir)
+        # Before restoring: the reference is what the stage began with, on a continued run too.
+        reference = self._copy_params() if config.rl.kl_coef > 0 else None
+        self._trainer.restore()
+        self._learner = learner.Learner(config, self._trainer, task.encoder, reference)
+        self._engine = jax_engine.JaxEngine(
+            self._trainer.state.params(),
+            self._trainer.model,
+            task.encoder,
+            rows=config.rl.generation_rows,
+        )
+        self._sampler = rollout.Sampler(
+            max_new_tokens=config.rl.max_new_tokens,
+            temperature=config.rl.temperature,
+            samples=config.rl.rollouts_per_prompt,
+            seed=config.seed,
+            reward_fn=reward_fn,
+        )
+        self._exam = heldout.Exam(
+            prompts=task.held_out,
+            sampler=dataclasses.replace(
+                self._sampler, samples=config.rl.eval.samples_per_prompt, stream=heldout.STREAM
+            ),
+            greedy=config.rl.eval.greedy,
+            blind_probe=config.rl.eval.blind_probe,
+        )
+        self._watch = Stopwatch()
+
+    def train(self) -> list[dict[str, Any]]:
+        """The loop proper; returns all metric rows of the run."""
+        trainer = self._trainer
+        (self._workdir / ROLLOUTS).mkdir(exist_ok=True)
+        writer = metrics.MetricsWriter(self._workdir, after_step=trainer.step)
+        bar = loop.progress_bar(trainer)
+        while trainer.step < trainer.total_steps:
+            for row in self._one_rollout():
+                if trainer.step % self._config.log_every_steps == 0 or "eval/step" in row:
+                    writer.write(trainer.step, row)
+                bar.set_postfix(reward=f"{row['reward/total']:.3f}", refresh=False)
+                bar.update()
+            trainer.save_if_due({})
+            self._watch.lap("save")
+        trainer.close()
+        writer.close()
+        bar.close()
+        return metrics.read_rows(self._workdir)
+
+    def _one_rollout(self) -> Iterator[dict[str, float | None]]:
+        """Samples once, then yields a metrics row after each optimizer step."""
+        trainer, settings = self._trainer, self._config.rl
+        first = trainer.step
+        self._engine.set_params(trainer.state.params())
+        examined = self._examine() if first % settings.eval.every_steps == 0 else {}
+        groups = rollout.collect(self._next_prompts(), self._engine, self._sampler, step=first)
+        self._watch.lap("rollout")
+        judged = rollout.group_advantages(
+            groups, eps=settings.advantage_eps, scale_by_std=settings.scale_by_std
+        )
+        if runtime.is_main_host():
+            folder = self._workdir / ROLLOUTS
+            rollout.write_records(folder, groups, judged.values, step=first + 1)
+        described = {
+            **rollout.statistics(groups),
+            "advantage/abs": float(np.abs(judged.values).mean()),
+            "groups/zero_variance": judged.zero_variance_groups / len(groups),
+        }
+        updates = self._plan(groups, judged.values)
+        # The first update is on policy; what the later ones call old is fixed before it.
+        old = [None, *(self._learner.old_logprobs(passes) for passes in updates[1:])]
+        self._watch.lap("old_logprobs")
+        for passes, old_logprobs in zip(updates, old, strict=True):
+            rates = trainer.learning_rates()
+            learned = self._learner.learn(passes, old_logprobs)
+            self._watch.lap("step")
+            if trainer.step == trainer.total_steps:
+                self._engine.set_params(trainer.state.params())
+                examined = self._examine()
+            scalars = {**learned.scalars, **rates, **described, **examined}
+            staleness = trainer.step - 1 - first
+            yield {**scalars, "staleness": float(staleness), **self._cost(learned.work, groups)}
+            examined = {}
+
+    def _plan(self, groups: list[rollout.Group], advantages: np.ndarray) -> list[learner.Passes]:
+        """The passes of each update; a group is never split between two."""
+        size = self._config.rl.prompts_per_update
+        updates = []
+        for start in range(0, len(groups), size):
+            pairs = zip(groups[start : start + size], advantages[start : start + size], strict=True)
+            sequences = [s for group, row in pairs for s in rollout.to_sequences(group, row)]
+            updates.append(self._learner.plan(sequences))
+        return updates
+
+    def _next_prompts(self) -> list[questions.Prompt]:
+        """The prompts of the rollout batch that begins at the current step."""
+        prompts, size = self._task.prompts, self._config.rl.prompts_per_rollout
+        begin = self._trainer.step // self._config.rl.updates_per_rollout * size
+        places = questions.order(len(prompts), seed=self._config.data.seed)
+        return [prompts[place] for place in itertools.islice(places, begin, begin + size)]
+
+    def _examine(self) -> Mapping[str, float | None]:
+        if not self._task.held_out:
+            return {}
+        scores = self._exam.take(self._engine, step=self._trainer.step)
+        self._watch.lap("eval")
+        logging.info("held out: %s", scores)
+        return scores
+
+    def _cost(self, work: flops.Work, groups: list[rollout.Group]) -> dict[str, float | None]:
+        """Counts, speed and memory of one step; generation is in its first step's seconds."""
+        trainer, seconds = self._trainer, self._watch.take()
+        useful = flops.train_flops(
+            trainer.size,
+            work,
+            vision_trained=trainer.is_trained("vision"),
+            text_trained=trainer.is_trained("text"),
+        )
+        peak = flops.peak_flops()
+        sampled = sum(len(c.tokens) for group in groups for c in group.completions)
+        return {
+            "tokens": work.tokens,
+            "tokens_per_second": work.tokens / seconds["step"],
+            "rollout/tokens_per_second": (
+                sampled / seconds["rollout"] if "rollout" in seconds else None
+            ),
+            "mfu": None if peak is None else useful / seconds["step"] / peak,
+            "goodput": self._watch.goodput(),
+            "memory_bytes": loop.memory_bytes(),
+            **{f"seconds/{name}": value for name, value in seconds.items()},
+        }
+
+    def _copy_params(self) -> Any:
+        """The weights in the compute dtype, apart from those that steps will overwrite."""
+        dtype = jnp.dtype(self._config.model.compute_dtype)
+        copy = jax.jit(lambda tree: jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), tree))
+        return copy(self._trainer.state.params())
+
+
+def summarise(
+    config: rl_config.RLStageConfig, task: tasks.Task, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What a run came to: first and last quarter of every term side by side.
+
+    Args:
+      config: The stage.
+      task: What was read.
+      rows: All metric rows.
+    """
+    total = rows[-1]["step"]
+    names = [f"{group}/{term}" for group in ("reward", "eval", "blind") for term in _TERMS]
+    quarters = {
+        "first_quarter": [row for row in rows if row["step"] <= max(1, total // 4)],
+        "last_quarter": [row for row in rows if row["step"] > total - max(1, total // 4)],
+    }
+    return {
+        "stage": config.stage,
+        "steps": total,
+        "first_loss": rows[0]["loss"],
+        "last_loss": rows[-1]["loss"],
+        "prompts": len(task.prompts),
+        "held_out": len(task.held_out),
+        "dropped": len(task.dropped),
+        **{
+            quarter: {name: _mean_present(part, name) for name in names}
+            for quarter, part in quarters.items()
+        },
+        "fill": {name: rows[-1][f"fill/{name}"] for name in ("tokens", "patches")},
+        "tokens_per_second": float(np.median([row["tokens_per_second"] for row in rows])),
+        "trained": [p for p, rate in config.optim.trainable if rate is not None],
+        "frozen": [p for p, rate in config.optim.trainable if rate is None],
+    }
+
+
+_TERMS = ("format", "accuracy", "greedy_accuracy")
+
+
+def _mean_present(rows: list[dict[str, Any]], name: str) -> float | None:
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return float(np.mean(values)) if values else None

@@ -1,0 +1,179 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""Verifiable questions: examples with golds become prompts, or are refused with a reason."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from lingshu_jax.common import answers, errors, prompts
+from lingshu_jax.data import images, messages, packing, sources
+from lingshu_jax.rl import rewards
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Prompt:
+    """One question, as the model is asked it and as its answers are judged.
+
+    Attributes:
+      id: Of the example.
+      messages: Up to and with the last user turn, the instruction included.
+      question: What answers are judged against.
+      encoded: The prompt's tokens with the open assistant turn.
+    """
+
+    id: str
+    messages: tuple[Mapping[str, Any], ...]
+    question: rewards.Question
+    encoded: messages.Encoded
+
+    @property
+    def image_paths(self) -> list[str]:
+        """Files of its images, for the rollout log; pictures in memory have none."""
+        parts = (part for message in self.messages for part in _parts(message))
+        return [part["image"] for part in parts if isinstance(part.get("image"), str)]
+
+
+class Prompts(NamedTuple):
+    """All usable prompts in the order of the examples, and the refused examples."""
+
+    prompts: list[Prompt]
+    dropped: list[sources.Dropped]
+
+
+def make_prompts(
+    examples: Sequence[sources.Example],
+    encoder: messages.Encoder,
+    *,
+    instruction: str,
+    max_prompt_tokens: int,
+    budget: packing.Budget,
+    verify_images: bool = False,
+) -> Prompts:
+    """Makes the prompts of a mixture.
+
+    Args:
+      examples: With `answer` and `answer_type` in their meta; a final assistant turn is cut.
+      encoder: Tokenizer and image sizes; the engine must use the same.
+      instruction: Put after the last user text unless that holds it already; may be empty.
+      max_prompt_tokens: Longer ones are refused.
+      budget: Of a training row, which must hold any prompt's images.
+      verify_images: Decodes every image once, so that a damaged one is refused here.
+
+    Returns:
+      Prompts, and a reason for every example that became none.
+    """
+    kept, dropped = [], []
+    for example in examples:
+        try:
+            prompt = _make_prompt(example, encoder, instruction)
+            _check(prompt.encoded, max_prompt_tokens, budget, encoder)
+            if verify_images:
+                for media in prompt.encoded.media:
+                    images.verify(media)
+        except errors.UserError as error:
+            line = int(example.meta.get("line", 0))
+            dropped.append(
+                sources.Dropped(id=example.id, source=example.source, line=line, reason=str(error))
+            )
+            continue
+        kept.append(prompt)
+    return Prompts(kept, dropped)
+
+
+def without_images(prompt: Prompt) -> Prompt:
+    """The same prompt with every picture replaced by mid-grey of its size.
+
+    The image-blind probe asks these: what is still answered right needed no image.
+
+    Args:
+      prompt: Any prompt. Its tokens do not change.
+    """
+    blank = tuple(
+        {**message, "content": [_blank_part(part) for part in _parts(message)]}
+        for message in prompt.messages
+    )
+    return dataclasses.replace(prompt, messages=blank)
+
+
+def order(count: int, *, seed: int) -> Iterator[int]:
+    """Endless indices: every epoch a new permutation, a pure function of the seed.
+
+    Args:
+      count: Prompts, > 0.
+      seed: Of the shuffles.
+    """
+    epoch = 0
+    while True:
+        # Raw draws: numpy keeps a bit generator's stream for good, but not a permutation.
+        draws = np.random.PCG64(np.random.SeedSequence([seed, epoch])).random_raw(count)
+        yield from np.argsort(draws, kind="stable").tolist()
+        epoch += 1
+
+
+def _make_prompt(example: sources.Example, encoder: messages.Encoder, instruction: str) -> Prompt:
+    missing = [name for name in ("answer", "answer_type") if not example.meta.get(name)]
+    if missing:
+        raise errors.UserError(f"no {' and no '.join(missing)}: the answer cannot be verified")
+    turns = list(example.messages)
+    if turns[-1]["role"] == "assistant":
+        turns.pop()
+    if not turns or turns[-1]["role"] != "user":
+        raise errors.UserError("no user turn to answer")
+    text = "".join(part["text"] for part in _parts(turns[-1]) if part["type"] == "text")
+    if instruction and instruction not in text:
+        turns[-1] = _ask(turns[-1], instruction)
+    question = rewards.Question(
+        text=text,
+        gold=str(example.meta["answer"]),
+        answer_type=example.meta["answer_type"],
+        options=tuple(example.meta.get("options", ())),
+    )
+    answers.check_gold(question.gold, answer_type=question.answer_type, options=question.options)
+    encoded = encoder.encode(turns, train=False, generation_prompt=True, id=example.id)
+    return Prompt(id=example.id, messages=tuple(turns), question=question, encoded=encoded)
+
+
+def _ask(message: Mapping[str, Any], instruction: str) -> dict[str, Any]:
+    """Puts the instruction behind the last text of a message."""
+    parts = [dict(part) for part in _parts(message)]
+    texts = [part for part in parts if part["type"] == "text"]
+    if texts:
+        texts[-1]["text"] = prompts.ask(texts[-1]["text"], instruction)
+    else:
+        parts.append({"type": "text", "text": instruction})
+    return {**message, "content": parts}
+
+
+def _check(
+    encoded: messages.Encoded,
+    max_prompt_tokens: int,
+    budget: packing.Budget,
+    encoder: messages.Encoder,
+) -> None:
+    if encoded.num_tokens > max_prompt_tokens:
+        raise errors.UserError(
+            f"prompt has {encoded.num_tokens} tokens, max_prompt_tokens is {max_prompt_tokens}"
+        )
+    length = packing.length(encoded, encoder.geometry)
+    if packing.plan([length], budget, geometry=encoder.geometry).oversize:
+        raise errors.UserError(
+            f"images of {encoded.num_patches} patches do not fit a row of {budget.patches}"
+        )
+
+
+def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    content = message["content"]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+
+
+def _blank_part(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    if part["type"] == "text":
+        return part
+    is_video = part["type"] == "video"
+    shape = images.read_shape(part[part["type"]], is_video=is_video)
+    grey = Image.new("RGB", (shape.width, shape.height), (images.BLANK,) * 3)
+    return {**part, part["type"]: [grey] * shape.num_frames if is_video else grey}

@@ -1,0 +1,165 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""The GRPO update: passes over packed rows are summed, then one optimizer step is taken.
+
+An update has as many rows as its completions fill, so its passes are separate calls of one
+compiled program, and the number that divides their sums is known before the first of them.
+
+Axes: B rows of a pass, T tokens.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from lingshu_jax.common import structs
+from lingshu_jax.models import qwen2_5_vl
+from lingshu_jax.rl import losses
+from lingshu_jax.stages import losses as stage_losses
+from lingshu_jax.stages import optim
+from lingshu_jax.stages import state as train_state
+from lingshu_jax.stages import step as stage_step
+
+Metrics = dict[str, Array]
+
+
+class Options(NamedTuple):
+    """Constants of the loss; see `losses.grpo_loss`. `importance_cap` None is off."""
+
+    clip: losses.Clip
+    kl_coef: float
+    importance_cap: float | None
+
+
+@flax.struct.dataclass
+class PassSums:
+    """What a pass over some rows gives; passes of an update are added.
+
+    Attributes:
+      gradients: Of the loss, already over the whole update's denominator.
+      loss: The same for its value.
+      means: Named sums over tokens, to be divided by `num_tokens`.
+      maxima: Named largest values.
+      num_tokens: Completion tokens.
+    """
+
+    gradients: optim.Leaves
+    loss: Array
+    means: Metrics
+    maxima: Metrics
+    num_tokens: Array
+
+
+def token_logprobs(
+    params: Any, batch: structs.Batch, *, model: qwen2_5_vl.Qwen2_5_VL
+) -> Float[Array, "B T"]:
+    """log p of every token, for the old policy and for the reference.
+
+    Args:
+      params: Nested dict.
+      batch: Packed rows.
+      model: The model.
+    """
+    return _predict(params, batch, model)[0]
+
+
+def gradient_pass(
+    trained: optim.Leaves,
+    frozen: optim.Leaves,
+    batch: structs.Batch,
+    denominator: Float[Array, ""],
+    *,
+    model: qwen2_5_vl.Qwen2_5_VL,
+    options: Options,
+) -> PassSums:
+    """Loss and gradients of some rows of an update.
+
+    Args:
+      trained: Path -> leaf, differentiated by.
+      frozen: Path -> leaf.
+      batch: Packed rows with the extras `advantages` and `sampler_logprobs`; with
+        `old_logprobs` unless the weights are still those that sampled, in which case the old
+        policy is the current one and the ratio exactly 1; with `ref_logprobs` for the KL term.
+      denominator: Sum of the loss weights of the whole update.
+      model: The model.
+      options: Constants of the loss.
+    """
+    scale = 1.0 / jnp.maximum(denominator, 1.0)
+
+    def loss(leaves: optim.Leaves) -> tuple[Array, tuple[losses.PolicyLoss, Array]]:
+        params = optim.unflatten({**leaves, **frozen})
+        logprobs, entropies = _predict(params, batch, model)
+        terms = losses.grpo_loss(
+            logprobs,
+            batch.extras.get("old_logprobs", jax.lax.stop_gradient(logprobs)),
+            batch.extras["sampler_logprobs"],
+            ref_logprobs=batch.extras.get("ref_logprobs"),
+            advantages=batch.extras["advantages"],
+            loss_weights=batch.loss_weights,
+            clip=options.clip,
+            kl_coef=options.kl_coef,
+            importance_cap=options.importance_cap,
+        )
+        entropy = jnp.sum(jnp.where(batch.loss_weights > 0, entropies, 0.0))
+        return terms.total * scale, (terms, entropy)
+
+    (value, (terms, entropy)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
+    return PassSums(
+        gradients=gradients,
+        loss=value,
+        means={**terms.sums, "entropy": entropy},
+        maxima=terms.maxima,
+        num_tokens=terms.num_tokens,
+    )
+
+
+def add_passes(total: PassSums, one: PassSums) -> PassSums:
+    """The sums of two passes; donate the first."""
+    return PassSums(
+        gradients=jax.tree.map(jnp.add, total.gradients, one.gradients),
+        loss=total.loss + one.loss,
+        means=jax.tree.map(jnp.add, total.means, one.means),
+        maxima=jax.tree.map(jnp.maximum, total.maxima, one.maxima),
+        num_tokens=total.num_tokens + one.num_tokens,
+    )
+
+
+def update(
+    state: train_state.TrainState,
+    passes: PassSums,
+    *,
+    optimizer: optax.GradientTransformation,
+) -> tuple[train_state.TrainState, Metrics]:
+    """One optimizer step with the summed gradients.
+
+    Args:
+      state: Before the step; donate it.
+      passes: The sum of all passes of the update.
+      optimizer: From `optim.make_optimizer`.
+
+    Returns:
+      The state after the step, and scalars by name.
+    """
+    updates, opt_state = optimizer.update(passes.gradients, state.opt_state, state.trained)
+    state = state.replace(
+        step=state.step + 1,
+        trained=optax.apply_updates(state.trained, updates),
+        opt_state=opt_state,
+    )
+    means = {k: losses.divide(total, passes.num_tokens) for k, total in passes.means.items()}
+    mean, square = means["importance/mean"], means.pop("importance/square")
+    means["importance/effective_share"] = losses.divide(mean**2, square)
+    norms = stage_step.gradient_norms(passes.gradients)
+    return state, {"loss": passes.loss, **means, **passes.maxima, **norms}
+
+
+def _predict(
+    params: Any, batch: structs.Batch, model: qwen2_5_vl.Qwen2_5_VL
+) -> tuple[Array, Array]:
+    hidden = model.apply({"params": params}, batch)
+    head = model.apply({"params": params}, method=model.head_kernel)
+    return stage_losses.token_logprobs(hidden, head, batch.tokens)

@@ -1,0 +1,77 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""What stage 4 reads before it trains: prompts, held-out questions, where the weights are."""
+
+import dataclasses
+import itertools
+import pathlib
+from typing import NamedTuple
+
+from lingshu_jax.common import errors
+from lingshu_jax.data import messages, packing, sources
+from lingshu_jax.rl import config as rl_config
+from lingshu_jax.rl import questions
+from lingshu_jax.stages import initial as initial_weights
+from lingshu_jax.stages import inputs
+
+
+class Task(NamedTuple):
+    """Everything that is read before training.
+
+    Attributes:
+      start: The first weights, also the reference's.
+      encoder: Tokenizer and image sizes, of sampler and learner alike.
+      prompts: To train on.
+      held_out: To examine with; may be empty.
+      dropped: Refused rows of both.
+    """
+
+    start: initial_weights.Initial
+    encoder: messages.Encoder
+    prompts: list[questions.Prompt]
+    held_out: list[questions.Prompt]
+    dropped: list[sources.Dropped]
+
+
+def read(config: rl_config.RLStageConfig, workdir: pathlib.Path) -> Task:
+    """Reads prompts, held-out questions and the place of the first weights.
+
+    Args:
+      config: The stage.
+      workdir: The run's folder.
+
+    Raises:
+      UserError: If a source cannot be read or no prompt is left.
+    """
+    data, exam = config.data, config.rl.eval
+    mixture = inputs.read_mixture(data, workdir)
+    start = inputs.find_initial(config, mixture, workdir)
+    encoder = messages.Encoder(start.assets, min_pixels=data.min_pixels, max_pixels=data.max_pixels)
+    train = _make_prompts(config, mixture, encoder)
+    if not train.prompts:
+        reason = f"; the first: {train.dropped[0].reason}" if train.dropped else ""
+        raise errors.UserError(f"no prompt to train on, {len(train.dropped)} dropped{reason}")
+    dropped = [*mixture.dropped, *train.dropped]
+    if not exam.sources:
+        return Task(start, encoder, train.prompts, [], dropped)
+    reading = inputs.read_mixture(dataclasses.replace(data, sources=exam.sources), workdir)
+    test = _make_prompts(config, reading, encoder)
+    count = len(test.prompts)
+    places = sorted(itertools.islice(questions.order(count, seed=data.seed), exam.prompts or count))
+    held_out = [test.prompts[place] for place in places]
+    return Task(
+        start, encoder, train.prompts, held_out, [*dropped, *reading.dropped, *test.dropped]
+    )
+
+
+def _make_prompts(
+    config: rl_config.RLStageConfig, mixture: inputs.Mixture, encoder: messages.Encoder
+) -> questions.Prompts:
+    return questions.make_prompts(
+        mixture.examples,
+        encoder,
+        instruction=config.rl.instruction,
+        max_prompt_tokens=config.rl.max_prompt_tokens,
+        budget=packing.Budget(config.data.tokens_per_row, config.data.patches_per_row),
+        verify_images=config.data.verify_images,
+    )

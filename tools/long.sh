@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs the slow groups named as arguments, or all of them: `bash tools/long.sh kill fuzz`.
+# VENV is the environment that runs pytest; a group with a file envs/GROUP.txt gets a side
+# environment .venv-GROUP, which its tests reach as a subprocess. REDUCED=1: the short form.
+set -euo pipefail
+
+all=(kill fuzz aot browser ray vllm)
+groups=("$@")
+[[ ${#groups[@]} -gt 0 ]] || groups=("${all[@]}")
+python="${VENV:-.venv}/bin/python"
+flags=()
+[[ -z "${REDUCED:-}" ]] || flags+=(--reduced)
+[[ -z "${CI:-}" ]] || flags+=(--quiet)
+
+collects_tests() {
+  local status=0
+  grep -rqsE "mark\.$1\b" --include='*.py' tests || return 1  # the quick answer
+  "$python" -m pytest -m "$1" --collect-only -q >"$log" 2>&1 || status=$?
+  [[ $status -ne 5 ]] || return 1
+  [[ $status -eq 0 ]] || { cat "$log"; exit "$status"; }
+}
+
+make_side_environment() {
+  local file="envs/$1.txt" venv=".venv-$1"
+  [[ -f "$file" ]] || return 0
+  local stamp
+  stamp="$venv/installed-$(cksum <"$file" | cut -d ' ' -f 1)"
+  [[ -e "$stamp" ]] && return 0
+  "$python" -m venv --clear "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$file"
+  touch "$stamp"
+}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+for group in "${groups[@]}"; do
+  if [[ " ${all[*]} " != *" $group "* ]]; then
+    echo "error: GROUP=$group is unknown, allowed are: ${all[*]}" >&2
+    exit 2
+  fi
+  if ! collects_tests "$group"; then
+    echo "long: $group: no tests yet"
+    continue
+  fi
+  make_side_environment "$group"
+  echo "long: $group"
+  "$python" -m pytest -m "$group" ${flags[@]+"${flags[@]}"}
+done
