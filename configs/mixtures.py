@@ -6,7 +6,7 @@ The paper names the sets but not how many rows of each it took. A source here is
 of `messages` rows under the data root, named after its set.
 """
 
-from lingshu_jax.data.sources import Source
+from lingshu_jax.data import sources
 
 SHALLOW_ALIGN = ("pmc_oa", "roco")
 DEEP_ALIGN = (
@@ -71,6 +71,6 @@ RL = (
 )
 
 
-def files(names: tuple[str, ...]) -> tuple[Source, ...]:
+def files(names: tuple[str, ...]) -> tuple[sources.Source, ...]:
     """One source a name, its rows in `<name>.jsonl` under the data root."""
-    return tuple(Source(name=name, path=f"{name}.jsonl") for name in names)
+    return tuple(sources.Source(name=name, path=f"{name}.jsonl") for name in names)

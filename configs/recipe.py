@@ -1,9 +1,10 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""The four stages, export and evaluation in order.
+r"""The four stages, export and evaluation in order.
 
-    python -m lingshu_jax.recipe --config=configs/recipe.py:7b --workdir=DIR \\
-        --config.hf=Qwen2.5-VL-7B-Instruct --config.root=DATA --config.evaluation.data_dir=BENCHMARKS
+    python -m lingshu_jax.recipe --config=configs/recipe.py:7b --workdir=DIR \
+        --config.hf=Qwen2.5-VL-7B-Instruct --config.root=DATA \
+        --config.evaluation.data_dir=BENCHMARKS
 
 `:tiny` is what `make demo` runs: a random model, images inside installed libraries, about five
 minutes on 2 CPU cores. The other sizes have not been run here.

@@ -1,8 +1,8 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 2, deep alignment: everything learns from captions.
+r"""Stage 2, deep alignment: everything learns from captions.
 
-    python -m lingshu_jax.train --config=configs/stage2_deep_align.py:7b --workdir=DIR \\
+    python -m lingshu_jax.train --config=configs/stage2_deep_align.py:7b --workdir=DIR \
         --config.model.init_from=STAGE1_WORKDIR
 
 Paper (arXiv 2506.07044, 3.1-3.2, Table 5): about 4.1M captions, 1 epoch, no packing, learning

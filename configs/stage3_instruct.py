@@ -1,8 +1,8 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 3, instruction tuning: everything learns from instructions, packed.
+r"""Stage 3, instruction tuning: everything learns from instructions, packed.
 
-    python -m lingshu_jax.train --config=configs/stage3_instruct.py:7b --workdir=DIR \\
+    python -m lingshu_jax.train --config=configs/stage3_instruct.py:7b --workdir=DIR \
         --config.model.init_from=STAGE2_WORKDIR
 
 Paper (arXiv 2506.07044, 3.1-3.2, Table 5): about 7.1M rows, 2 epochs, packed, learning rates

@@ -13,7 +13,6 @@ from lingshu_jax.models import hf_config
 from lingshu_jax.stages import initial
 
 
-
 def convert(source: pathlib.Path, target: pathlib.Path, *, dtype: str = "float32") -> None:
     """Writes a folder's weights as step 0 of a checkpoint folder, with its side files.
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from absl import flags
 
-from lingshu_jax.common import cli, errors
+from lingshu_jax.common import cli, errors, pages
 from lingshu_jax.engines import protocol
-from lingshu_jax.eval import metrics, report, runner
+from lingshu_jax.eval import metrics, runner
 
 ENGINES = ("jax",)  # of these there is one now
 
@@ -103,9 +103,9 @@ def print_summary(summary: dict[str, Any]) -> None:
     for name, numbers in summary["benchmarks"].items():
         failures = [f"{numbers[f]} {f}" for f in metrics.FAILURES if numbers[f]]
         print(
-            f"{name}: {numbers['n']} rows, compat {report.percent(numbers['compat_accuracy'])},"
-            f" strict {report.percent(numbers['strict_accuracy'])},"
-            f" constant {report.percent(numbers['constant_accuracy'])}"
+            f"{name}: {numbers['n']} rows, compat {pages.percent(numbers['compat_accuracy'])},"
+            f" strict {pages.percent(numbers['strict_accuracy'])},"
+            f" constant {pages.percent(numbers['constant_accuracy'])}"
             + (f"; {', '.join(failures)}" if failures else "")
         )
 

@@ -14,7 +14,6 @@ from lingshu_jax.common import checkpoints, cli, errors, runtime, sharding
 from lingshu_jax.models import hf, hf_config
 from lingshu_jax.stages import initial
 
-
 _CARD = """---
 library_name: transformers
 pipeline_tag: image-text-to-text
@@ -45,7 +44,6 @@ def export(source: pathlib.Path, target: pathlib.Path, *, dtype: str | None = No
     folder = checkpoints.find(source)
     assets = folder / checkpoints.ASSETS
     stored = json.loads((assets / "config.json").read_text())["torch_dtype"]
-    dtype = dtype or stored
     start = initial.Initial(
         size=hf_config.read(assets), assets=assets, folder=folder, is_checkpoint=True
     )
@@ -53,6 +51,7 @@ def export(source: pathlib.Path, target: pathlib.Path, *, dtype: str | None = No
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(assets, partial)
+    dtype = dtype or str(stored)
     config = hf_config.dump(start.size, dtype=dtype)
     (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (partial / "README.md").write_text(_CARD.format(name=target.name, details=_details(config)))

@@ -16,7 +16,6 @@ from lingshu_jax.common import cli, errors, runtime
 from lingshu_jax.data import formats, sources
 from lingshu_jax.engines import jax_engine, protocol
 
-
 ENGINES = ("jax",)
 
 
@@ -54,7 +53,7 @@ def run(
         for i, x in enumerate(reading.examples)
     ]
     with tqdm.tqdm(total=len(requests), desc="generate", unit="row") as bar:
-        answers = engine.generate(requests, on_done=lambda n: bar.update(n) and None)
+        answers = engine.generate(requests, on_done=bar.update)
     written = zip(requests, answers, strict=True)
     return formats.write_jsonl(target, (_answer(r, a[0]) for r, a in written))
 
@@ -92,10 +91,14 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Reads the flags and generates."""
     del argv
-    model, source, target = (pathlib.Path(cli.required(name)) for name in ("model", "input", "output"))
+    model, source, target = (
+        pathlib.Path(cli.required(name)) for name in ("model", "input", "output")
+    )
     engine = cli.flag("engine")
     if engine not in ENGINES:
-        raise errors.UserError(f"--engine={engine} is not available; available: {', '.join(ENGINES)}")
+        raise errors.UserError(
+            f"--engine={engine} is not available; available: {', '.join(ENGINES)}"
+        )
     sampling = protocol.SamplingParams(
         max_new_tokens=cli.required("max_new_tokens"),
         temperature=cli.flag("temperature"),

@@ -27,7 +27,6 @@ from lingshu_jax.rl import questions
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import inputs
 
-
 STAND_IN = "byte-level stand-in (one token a byte, the real special tokens)"
 
 

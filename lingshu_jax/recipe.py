@@ -121,19 +121,23 @@ def run(config: RecipeConfig, workdir: pathlib.Path) -> dict[str, Any]:
     previous = workdir / CHECKPOINT
     if not (previous / "0").is_dir():
         convert.convert(base, previous)
-    evaluations = {"before": _evaluate(config, base, workdir, "before", root)}
+    folder = workdir / EVALUATION
+    evaluations = {"before": _evaluate(config.evaluation, base, folder / "before", root=root)}
     stages = {}
     for name in STAGES:
-        folder = stage_folder(workdir, name)
-        logging.info("stage %s in %s", name, folder)
-        stages[name] = train.run_stage(_chained(config, name, previous, root), folder)
-        previous = folder
+        logging.info("stage %s", name)
+        stages[name] = train.run_stage(
+            _chained(config, name, previous, root), stage_folder(workdir, name)
+        )
+        previous = stage_folder(workdir, name)
     exported = workdir / EXPORT
     if not exported.is_dir():
         export.export(previous, exported)
-    evaluations["after"] = _evaluate(config, exported, workdir, "after", root)
+    evaluations["after"] = _evaluate(config.evaluation, exported, folder / "after", root=root)
     if config.evaluation.blind:
-        evaluations["blind"] = _evaluate(config, exported, workdir, "blind", root)
+        evaluations["blind"] = _evaluate(
+            config.evaluation, exported, folder / "blind", root=root, blind=True
+        )
     summary = {"stages": stages, "evaluations": evaluations}
     run_folder.finish(workdir, summary)
     return summary
@@ -173,13 +177,13 @@ def _chained(
 
 
 def _evaluate(
-    config: RecipeConfig,
+    asked: EvaluationConfig,
     model: pathlib.Path,
-    workdir: pathlib.Path,
-    when: str,
+    folder: pathlib.Path,
+    *,
     root: pathlib.Path,
+    blind: bool = False,
 ) -> dict[str, Any]:
-    asked = config.evaluation
     settings = runner.Settings(
         model=str(model),
         engine="jax",
@@ -187,9 +191,8 @@ def _evaluate(
         data_dir=asked.data_dir or str(root),
         max_new_tokens=asked.max_new_tokens,
         prompt=asked.prompt,
-        blind=when == "blind",
+        blind=blind,
     )
-    folder = workdir / EVALUATION / when
     return evaluate.run(settings, folder, batch_size=asked.batch_size)
 
 

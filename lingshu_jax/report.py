@@ -77,7 +77,7 @@ class View(NamedTuple):
     fill: Mapping[str, float | None]
     speed: float | None
     total: int
-    reasons: list[tuple[str, int, Mapping[str, Any]]]
+    reasons: list[tuple[str, int, report_run.Row]]
     seconds: list[tuple[str, float, float]]
     samples: list[report_run.Sample]
     rollouts: dict[int, list[report_run.Question]]
@@ -99,7 +99,7 @@ def write_run_page(workdir: pathlib.Path, path: pathlib.Path | None = None) -> p
     """
     view = make_view(report_run.read(workdir))
     path = path or workdir / REPORT
-    folder.write_text(path, _render("run.html", view=view))
+    _write(path, _render("run.html", view=view))
     return path
 
 
@@ -121,7 +121,8 @@ def write_recipe_page(
       evaluations: `before`, `after`, `blind` (of after) or other names -> folder written by
         `lingshu_jax.evaluate`, in order; may be empty.
       facts: Circumstances to state: seed, hardware, where the images are from.
-      notes: Sentences on what this page does not show; that it is no medical device is added.
+      notes: Sentences on what this page does not show. That it is for research and no medical
+        device stands on every page.
 
     Raises:
       UserError: If a folder is not what it should be.
@@ -139,7 +140,7 @@ def write_recipe_page(
         facts=facts,
         notes=notes,
     )
-    folder.write_text(path, page)
+    _write(path, page)
 
 
 def make_view(run: report_run.Run) -> View:
@@ -158,7 +159,7 @@ def make_view(run: report_run.Run) -> View:
         terms=[*_terms(run)],
         fill=finished.get("fill", fill),
         speed=finished.get("tokens_per_second", run.middle("tokens_per_second")),
-        total=sum(group.count for group in run.groups),
+        total=sum(group.size for group in run.groups),
         reasons=report_run.drop_reasons(run),
         seconds=report_run.seconds_by_part(run),
         samples=[] if run.is_rl else report_run.samples(run),
@@ -196,8 +197,9 @@ def _numbers(run: report_run.Run) -> Iterator[tuple[str, str]]:
     yield "batch", f"{rows} rows of {tokens} tokens and {patches} patches"
     first, last = run.ends("loss")
     if first is not None:
-        yield "loss, first and last step", f"{pages.number(first)} → {pages.number(last)}"
-    trained, total = (sum(g.count for g in run.groups if ok(g)) for ok in (_is_trained, bool))
+        name = "policy loss" if run.is_rl else "loss"
+        yield f"{name}, first and last step", f"{pages.number(first)} → {pages.number(last)}"
+    trained, total = (sum(g.size for g in run.groups if ok(g)) for ok in (_is_trained, bool))
     if total:
         yield "trained parameters", f"{trained:,} of {total:,} ({pages.percent(trained / total)})"
     fill = [run.middle(f"fill/{name}") for name in ("tokens", "patches")]
@@ -270,6 +272,13 @@ def _stage_tiles(views: Sequence[View]) -> Iterator[Tile]:
 def _render(name: str, **values: Any) -> str:
     templates = pages.environment(report_page.TEMPLATES)
     return templates.get_template(name).render(**values)
+
+
+def _write(path: pathlib.Path, page: str) -> None:
+    try:
+        folder.write_text(path, page)
+    except OSError as error:
+        raise errors.UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 def define_flags() -> None:

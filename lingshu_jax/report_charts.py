@@ -5,6 +5,7 @@
 import contextlib
 import io
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ MOST_LINES = 8
 SMOOTH_FROM = 30  # steps; shorter runs are shown as they are
 SAME = 1e-4  # relative; lines that differ by less are drawn once
 SIZE = (6.4, 3.1)  # inches
+LEGEND_WIDTH = 44  # characters
 
 Row = Mapping[str, Any]
 
@@ -59,7 +61,14 @@ class Line(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A drawn chart: title, note, picture as a data address, text for those who do not see it."""
+    """A drawn chart.
+
+    Attributes:
+      title: Above it.
+      note: Below the title.
+      address: The picture as a data address; "" where every value is 0.
+      text: The same for those who do not see it.
+    """
 
     title: str
     note: str
@@ -82,7 +91,7 @@ REINFORCEMENT = (
         is_share=True,
         is_examined=True,
         at="eval/step",
-        note="blind: every image greyed out. Shaded: first and last quarter of the steps.",
+        note="Blind: every image greyed out. Shaded: first and last quarter of the steps.",
     ),
     Spec(
         "Reward terms on training questions",
@@ -92,23 +101,19 @@ REINFORCEMENT = (
     ),
     Spec("KL divergence from the stage's first model", "nats a token", ("kl",), is_noisy=True),
     Spec("Entropy of the sampler", "nats a token", ("entropy",), is_noisy=True),
+    Spec("Length of completions", "tokens", ("length/mean", "length/max")),
     Spec(
-        "Length of completions", "tokens", ("length/mean", "length/max", "length/prompt")
-    ),
-    Spec(
-        "Truncated, repeated, without contrast",
+        "Completions cut off or repeated, questions without contrast",
         "share",
         ("length/truncated", "duplicates", "groups/zero_variance"),
         is_share=True,
-        note="of completions; of completions; of questions whose rollouts all earn the same",
+        note="Without contrast: all rollouts of the question earn the same.",
     ),
     Spec("Clipped tokens", "share of tokens", ("clip_fraction", "clip_fraction/.*")),
-    Spec("Sampler against learner", "nats", ("logprob_gap/.*",), note="0 where both agree"),
-    Spec("Policy loss", "loss", ("loss",), note="not a measure of quality", is_noisy=True),
+    Spec("Sampler against learner", "nats", ("logprob_gap/.*",), note="0 where both agree."),
+    Spec("Policy loss", "loss", ("loss",), note="Not a measure of quality.", is_noisy=True),
     *SUPERVISED[1:3],
-    Spec(
-        "Throughput", "tokens a second", ("tokens_per_second", "rollout/tokens_per_second")
-    ),
+    Spec("Throughput", "tokens a second", ("tokens_per_second", "rollout/tokens_per_second")),
 )
 
 
@@ -123,8 +128,15 @@ def draw_all(rows: Sequence[Row], specs: Sequence[Spec]) -> list[Chart]:
     for spec in specs:
         lines = find_lines(rows, spec)
         if lines:
-            last = float(rows[-1]["step"])
-            charts.append(Chart(spec.title, spec.note, draw(lines, spec, last), describe(lines)))
+            shown, rest = lines[:MOST_LINES], lines[MOST_LINES:]
+            notes = [spec.note] if spec.note else []
+            if spec.is_noisy and any(line.values.size >= SMOOTH_FROM for line in shown):
+                notes.append("Thin: every step; thick: running mean.")
+            if rest:
+                notes.append(f"{len(rest)} more lines are in metrics.jsonl.")
+            is_drawn = any(line.values.any() for line in shown)
+            address = draw(shown, spec, float(rows[-1]["step"])) if is_drawn else ""
+            charts.append(Chart(spec.title, " ".join(notes), address, describe(shown)))
     return charts
 
 
@@ -146,7 +158,7 @@ def find_lines(rows: Sequence[Row], spec: Spec) -> list[Line]:
             lines[twins[0]] = twin._replace(label=f"{twin.label} = {name}")
         elif line.values.size:
             lines.append(line)
-    return lines[:MOST_LINES]
+    return lines
 
 
 def describe(lines: Sequence[Line]) -> str:
@@ -186,12 +198,12 @@ def draw(lines: Sequence[Line], spec: Spec, last_step: float) -> str:
 
 
 def smooth(values: Float64[np.ndarray, " N"]) -> Float64[np.ndarray, " N"]:
-    """A centred running mean over a twentieth of the values; shorter windows at the ends.
+    """A centred running mean over a tenth of the values; shorter windows at the ends.
 
     Args:
       values: At least one.
     """
-    half = max(1, values.size // 40)
+    half = max(1, values.size // 20)
     totals = np.concatenate([[0.0], np.cumsum(values)])
     places = np.arange(values.size)
     low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, values.size)
@@ -224,9 +236,8 @@ def _draw_line(plot: axes.Axes, line: Line, spec: Spec, place: int) -> None:
         plot.plot(raw.steps, raw.values, color=colour, alpha=0.3, lw=0.8)
         line = line._replace(values=smooth(line.values))
     line = thin(line)
-    plot.plot(
-        line.steps, line.values, dash, color=colour, lw=1.7, marker=marker, ms=4, label=line.label
-    )
+    label = textwrap.fill(line.label, LEGEND_WIDTH, break_long_words=False)
+    plot.plot(line.steps, line.values, dash, color=colour, lw=1.7, marker=marker, ms=4, label=label)
 
 
 def _finish(plot: axes.Axes, spec: Spec, lines: Sequence[Line]) -> None:
@@ -246,9 +257,10 @@ def _finish(plot: axes.Axes, spec: Spec, lines: Sequence[Line]) -> None:
 
 @contextlib.contextmanager
 def _style() -> Iterator[None]:
-    settings = {
+    settings: dict[Any, Any] = {
         "svg.hashsalt": "lingshu_jax",
         "font.size": 9,
+        "axes.formatter.useoffset": False,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.edgecolor": "#9aa5b1",

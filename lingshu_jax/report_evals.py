@@ -8,10 +8,8 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lingshu_jax import report_run
 from lingshu_jax.common import errors
-from lingshu_jax.data import images
-from lingshu_jax.eval import benchmark, catalog, folder
+from lingshu_jax.eval import benchmark, catalog, folder, report
 
 BEFORE, AFTER, BLIND = "before", "after", "blind"
 CARDS = 16  # questions shown of a benchmark
@@ -39,7 +37,7 @@ class Card(NamedTuple):
 
     row: Row
     pictures: list[str]
-    answers: dict[str, Row]
+    answers: Mapping[str, Row]
     is_right: bool
 
 
@@ -150,9 +148,8 @@ def _find_samples(name: str, settings: Row) -> Mapping[str, benchmark.Sample]:
 
 
 def _pictures(sample: benchmark.Sample | None) -> list[str]:
-    parts = sample.media if sample else []
-    visuals: list[images.Visual] = []
-    for part in parts:
-        value = part[part["type"]]
-        visuals.append(tuple(value) if isinstance(value, list) else value)
-    return report_run.thumbnails(visuals)
+    """Thumbnails of a question's images; none where a file is not here any more."""
+    try:
+        return report.thumbnails(sample) if sample else []
+    except errors.UserError:
+        return []

@@ -8,7 +8,7 @@ RUN = """{% extends "base.html" %}
 {% block body %}
 <h1>Training run: {{ view.run.name }}</h1>
 <p class="soft">{{ view.run.workdir }}</p>
-{{ parts.stage(view) }}
+{{ parts.stage(view, true) }}
 {% endblock %}
 """
 
@@ -22,7 +22,8 @@ RECIPE = """{% extends "base.html" %}
 {% for view in views %}<a href="#stage-{{ loop.index }}">{{ view.run.name }}</a>
 {% endfor %}
 {% if benchmarks %}<a href="#evaluation">evaluation</a>{% endif %}
-<a href="#notes">notes</a></nav>
+{% if notes %}<a href="#notes">notes</a>{% endif %}
+</nav>
 
 <div class="tiles">
 {% for tile in tiles %}
@@ -38,14 +39,14 @@ RECIPE = """{% extends "base.html" %}
 <h3>Circumstances</h3>
 <div class="scroll"><table><tbody>
 {% for name, value in facts.items() %}
-<tr><th scope="row">{{ name }}</th><td class="text wrap">{{ value|number }}</td></tr>
+<tr><th scope="row">{{ name }}</th><td class="text wrap most">{{ value|number }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 {% endif %}
 
 {% for view in views %}
 <h2 id="stage-{{ loop.index }}">{{ loop.index }}. {{ view.run.name }}</h2>
-{{ parts.stage(view) }}
+{{ parts.stage(view, false) }}
 {% endfor %}
 
 {% if benchmarks %}
@@ -56,12 +57,13 @@ type, given to every question. Brackets hold 95 % Wilson intervals.</p>
 {% for benchmark in benchmarks %}{{ answers.benchmark(benchmark, statuses) }}{% endfor %}
 {% endif %}
 
+{% if notes %}
 <h2 id="notes">Notes</h2>
 <ul>
 {% for note in notes %}<li>{{ note }}</li>
 {% endfor %}
-<li>For research. Not a medical device; no answer on this page is medical advice.</li>
 </ul>
+{% endif %}
 {% endblock %}
 """
 
@@ -105,27 +107,30 @@ trained on; blind means that every image is greyed out.</caption>
 <tbody>
 {% for term in view.terms %}
 <tr><td>{{ term.name }}</td><td>{{ term.first|percent }}</td><td>{{ term.last|percent }}</td>
-<td class="{{ 'good' if term.change > 0 else '' }}">{{ "%+.1f"|format(100 * term.change) }}</td></tr>
+<td class="{{ 'good' if term.change > 0 }}">{{ "%+.1f"|format(100 * term.change) }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 {% endmacro %}
 
-{% macro stage(view) %}
+{% macro stage(view, is_alone) %}
 {% set run = view.run %}
 <div class="scroll"><table><tbody>
 {% for name, value in view.numbers %}
 <tr><th scope="row">{{ name }}</th><td class="text">{{ value }}</td></tr>
 {% endfor %}
 </tbody></table></div>
-{% if view.terms %}{{ terms(view) }}{% endif %}
+{% if is_alone and view.terms %}{{ terms(view) }}{% endif %}
 <h3>Curves</h3>
 {% if view.charts %}
 <div class="figures">
-{% for chart in view.charts %}
+{% for chart in view.charts if chart.address %}
 <figure><figcaption>{{ chart.title }}{% if chart.note %}<small>{{ chart.note }}</small>{% endif %}
 </figcaption><img src="{{ chart.address }}" alt="{{ chart.text }}"></figure>
 {% endfor %}
 </div>
+{% for chart in view.charts if not chart.address %}
+<p class="soft">{{ chart.title }}: 0 at every step.</p>
+{% endfor %}
 {% else %}<p class="soft">No step has been logged yet.</p>{% endif %}
 {{ groups(run, view.total) }}
 {{ time(view) }}
@@ -163,13 +168,12 @@ dropped.jsonl.</p>{% endif %}
 {% if run.groups %}
 <div class="scroll"><table>
 <thead><tr><th scope="col">pattern</th><th scope="col">parameters</th>
-<th scope="col" class="text">share</th><th scope="col">peak learning rate</th>
+<th scope="col" colspan="2" class="text">share</th><th scope="col">peak learning rate</th>
 <th scope="col">weight decay</th><th scope="col" class="text">state</th></tr></thead>
 <tbody>
 {% for group in run.groups %}
-<tr><td><code>{{ group.pattern }}</code></td><td>{{ group.count|number }}</td>
-<td class="text">{{ (group.count / total)|percent }}<span class="bar"><i style="width:
-{{ (group.count / total)|percent }}"></i></span></td>
+<tr><td><code>{{ group.pattern }}</code></td><td>{{ group.size|number }}</td>
+<td>{{ (group.size / total)|percent }}</td><td>{{ bar(group.size / total) }}</td>
 <td>{{ "–" if group.frozen else group.rate }}</td>
 <td>{{ "–" if group.frozen else group.weight_decay }}</td>
 <td class="text"><span class="badge {{ '' if group.frozen else 'good' }}">{{ "frozen" if
@@ -189,16 +193,20 @@ group.frozen else "trained" }}</span></td></tr>
 {% else %}<p class="soft">params.txt is not written yet.</p>{% endif %}
 {% endmacro %}
 
+{% macro bar(share) %}
+<span class="bar alone" aria-hidden="true"><i style="width: {{ share|percent }}"></i></span>
+{% endmacro %}
+
 {% macro time(view) %}
 {% if view.seconds %}
 <h3>Where the time went</h3>
 <div class="scroll"><table>
 <thead><tr><th scope="col">part</th><th scope="col">seconds</th>
-<th scope="col" class="text">share</th></tr></thead>
+<th scope="col" colspan="2" class="text">share</th></tr></thead>
 <tbody>
 {% for part, seconds, share in view.seconds %}
-<tr><td>{{ part }}</td><td>{{ "%.1f"|format(seconds) }}</td><td class="text">{{ share|percent
-}}<span class="bar"><i style="width: {{ share|percent }}"></i></span></td></tr>
+<tr><td>{{ part }}</td><td>{{ "%.1f"|format(seconds) }}</td><td>{{ share|percent }}</td>
+<td>{{ bar(share) }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 {% endif %}
@@ -229,7 +237,7 @@ group.frozen else "trained" }}</span></td></tr>
 <dt>gold</dt><dd><b>{{ question.row.gold }}</b> <span class="soft">{{ question.row.answer_type }}
 </span></dd>
 <dt>right</dt><dd>{{ question.accuracy|percent }} of its rollouts</dd></dl>
-<div class="scroll"><table>
+<div class="scroll"><table class="full">
 <thead><tr><th scope="col">rollouts</th><th scope="col" class="text">completion</th>
 <th scope="col" class="text">read as</th><th scope="col" class="text">status</th>
 {% for term in question.row.rewards %}<th scope="col">{{ term }}</th>{% endfor %}
@@ -237,7 +245,7 @@ group.frozen else "trained" }}</span></td></tr>
 <tbody>
 {% for record in question.completions %}
 <tr><td>{{ record.count }} ×</td>
-<td class="text wrap">{{ record.completion or "(nothing)" }}</td>
+<td class="text wrap most">{{ record.completion.strip() or "(nothing)" }}</td>
 <td class="text wrap">{{ record.parsed|number }}</td>
 <td class="text {{ 'warn' if record.status != 'ok' }}">{{ record.status }}</td>
 {% for value in record.rewards.values() %}
@@ -245,7 +253,7 @@ group.frozen else "trained" }}</span></td></tr>
 <td>{{ record.reward|number }}</td><td>{{ "%+.2f"|format(record.advantage) }}</td></tr>
 {% endfor %}
 </tbody></table></div>
-{% if question.hidden %}<small class="soft">{{ question.hidden }} more rollouts</small>{% endif %}
+{% if question.hidden %}<small class="soft">and {{ question.hidden }} more</small>{% endif %}
 </div>
 </div>
 {% endmacro %}
@@ -254,8 +262,8 @@ group.frozen else "trained" }}</span></td></tr>
 ANSWERS = """
 {% macro overview(benchmarks) %}
 <div class="scroll"><table>
-<caption>Accuracy of the model before the first and after the last stage; blind means that every
-image is greyed out</caption>
+<caption>Accuracy with 95 % intervals, green where the interval lies above what constant answers
+score. Blind means that every image is greyed out.</caption>
 <thead><tr><th scope="col">benchmark</th><th scope="col" class="text">model</th>
 <th scope="col">questions</th><th scope="col">strict</th><th scope="col">compat</th>
 <th scope="col">constant answers</th></tr></thead>
@@ -263,7 +271,7 @@ image is greyed out</caption>
 {% for benchmark in benchmarks %}
 {% for name, s in benchmark.numbers.items() %}
 <tr><td>{{ benchmark.name if loop.first }}</td><td class="text">{{ name }}</td>
-<td>{{ s.n|number }}</td><td>{{ accuracy(s, "strict") }}</td><td>{{ accuracy(s, "compat") }}</td>
+<td>{{ s.n|number }}</td>{{ accuracy(s, "strict") }}{{ accuracy(s, "compat") }}
 <td>{{ s.constant_accuracy|percent }}</td></tr>
 {% endfor %}
 {% endfor %}
@@ -271,7 +279,8 @@ image is greyed out</caption>
 {% endmacro %}
 
 {% macro accuracy(s, mode) %}
-{{ s[mode ~ "_accuracy"]|percent }}<small>{{ s[mode ~ "_interval"]|interval }}</small>
+<td class="{{ 'good' if s[mode ~ "_interval"][0] > s.constant_accuracy }}">{{
+s[mode ~ "_accuracy"]|percent }}<small>{{ s[mode ~ "_interval"]|interval }}</small></td>
 {% endmacro %}
 
 {% macro benchmark(item, statuses) %}
@@ -320,13 +329,13 @@ s.by_answer_type else "–" }}</td>{% endfor %}
 {% for picture in card.pictures %}<img src="{{ picture }}" alt="image of {{ card.row.id }}">
 {% endfor %}
 <dl><dt>question</dt><dd>{{ card.row.question }}</dd>
-{% if card.row.options %}<dt>options</dt><dd>{{ card.row.options|join(" · ") }}</dd>{% endif %}
+{% if card.row.options and card.row.options[0] not in card.row.question %}
+<dt>options</dt><dd>{{ card.row.options|join(" · ") }}</dd>{% endif %}
 <dt>gold</dt><dd><b>{{ card.row.gold }}</b></dd>
 {% for name, row in card.answers.items() %}
-<dt>{{ name }}</dt><dd>{{ row.response or "(nothing)" }}
-<span class="badge {{ 'good' if row.strict.correct else 'bad' }}">{{ "right" if row.strict.correct
-else "wrong" }}</span>{% if row.strict.status != "ok" %}<span class="badge warn">{{
-row.strict.status }}</span>{% endif %}</dd>
+<dt>{{ name }}</dt><dd><span class="badge {{ 'good' if row.strict.correct else 'bad' }}">{{ "right"
+if row.strict.correct else "wrong" }}</span>{% if row.strict.status != "ok" %}<span class="badge
+warn">{{ row.strict.status }}</span>{% endif %} {{ row.response.strip() or "(nothing)" }}</dd>
 {% endfor %}</dl>
 <small class="soft">{{ card.row.id }}</small>
 </div>

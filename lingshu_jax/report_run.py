@@ -19,7 +19,7 @@ SAMPLES = 6  # training rows shown
 QUESTIONS = 4  # questions shown of a rollout file
 COMPLETIONS = 5  # distinct completions shown of a question
 FRAMES = 4  # pictures shown of a row
-SPREAD = 8  # a shown row is followed by so many that are not
+LOOKED_AT = 1024  # rows of a source that the shown ones are taken from
 DEMO = "demo"  # a data root: the rows lie in the workdir itself
 
 Row = dict[str, Any]
@@ -29,7 +29,7 @@ class Group(NamedTuple):
     """A line of `optim.trainable` and what it won; `rate` "-" where frozen."""
 
     pattern: str
-    count: int
+    size: int
     rate: str
     weight_decay: str
     frozen: bool
@@ -128,8 +128,10 @@ def read(workdir: pathlib.Path, name: str = "") -> Run:
     if not workdir.is_dir():
         raise errors.UserError(f"no folder {workdir}: the workdir of a training run is needed")
     config = _read_json(workdir / "config.json")
-    if config is None or "stage" not in config:
-        raise errors.UserError(f"{workdir} is no training run: its config.json names no stage")
+    if config is None or not {"stage", "data", "model"} <= set(config):
+        raise errors.UserError(
+            f"{workdir} is no training run: it has no config.json that names a stage"
+        )
     groups, parameters = _read_params(workdir / "params.txt")
     return Run(
         name=name or config["stage"],
@@ -177,10 +179,13 @@ def samples(run: Run) -> list[Sample]:
         read_file = formats.reader(source.format)
         records = read_file((root / source.path).absolute(), image_root, source.split)
         try:
-            chosen = [*itertools.islice(records, 0, room * SPREAD, SPREAD)]
+            good = [
+                r for r in itertools.islice(records, LOOKED_AT) if isinstance(r, formats.Record)
+            ]
         except errors.UserError:
             continue
-        found += [_sample(source.name, row) for row in chosen if isinstance(row, formats.Record)]
+        chosen = [good[i * len(good) // room] for i in range(min(room, len(good)))]
+        found += [_sample(source.name, record) for record in chosen]
     return found[:SAMPLES]
 
 

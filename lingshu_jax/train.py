@@ -14,7 +14,6 @@ from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import loop
 
 
-
 def run_stage(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, Any]:
     """Runs any of the four stages.
 

@@ -77,8 +77,8 @@ def _our_logits(model: Any, params: Any, row: dict[str, np.ndarray]) -> np.ndarr
     batch = structs.Batch.from_arrays({name: value[None] for name, value in row.items()})
 
     def forward(params: Any, batch: structs.Batch) -> jax.Array:
-        hidden = model.apply({"params": params}, batch)
-        return model.apply({"params": params}, hidden, method=model.logits)
+        hidden = qwen2_5_vl.apply(model, params, batch)
+        return qwen2_5_vl.apply(model, params, hidden, method=model.logits)
 
     return np.asarray(jax.jit(forward)(params, batch)[0])
 

@@ -6,6 +6,7 @@ Nothing of lingshu_jax is imported here: modules imported before the jaxtyping h
 would run unchecked.
 """
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,6 +75,20 @@ def shared_dir() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("needs the data folder ../shared beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete Hugging Face folder of the model of `tests/small.py`."""
+    small = importlib.import_module("tests.small")
+    return small.write_folder(tmp_path_factory.mktemp("small") / "hf")
+
+
+@pytest.fixture(scope="session")
+def small_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with rows.jsonl, twelve conversations, and their pictures."""
+    small = importlib.import_module("tests.small")
+    return small.write_rows(tmp_path_factory.mktemp("rows"))
 
 
 @pytest.fixture(scope="session")

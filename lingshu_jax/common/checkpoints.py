@@ -126,7 +126,7 @@ class Checkpoints:
         if abstract_opt_state is not None:
             items["opt_state"] = ocp.args.StandardRestore(abstract_opt_state)
         try:
-            saved = self._manager.restore(step, args=ocp.args.Composite(**items))
+            saved: Any = self._manager.restore(step, args=ocp.args.Composite(**items))
         except (ValueError, KeyError, FileNotFoundError) as error:
             raise errors.UserError(
                 f"checkpoint {self.folder / str(step)} cannot be read: {error}"

@@ -70,7 +70,9 @@ def required(name: str) -> Any:
 def _without_extra_arguments(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
     def checked(argv: list[str]) -> None:
         if len(argv) > 1:
-            raise errors.UserError(f"unexpected argument {argv[1]!r}; options are written --name=value")
+            raise errors.UserError(
+                f"unexpected argument {argv[1]!r}; options are written --name=value"
+            )
         main(argv)
 
     return checked
@@ -79,7 +81,27 @@ def _without_extra_arguments(main: Callable[[list[str]], None]) -> Callable[[lis
 def _parse_flags(argv: list[str]) -> list[str]:
     """absl's parser; unknown flags, fields, types and config files become a UserError."""
     try:
-        return flags.FLAGS(argv, known_only=False)
+        arguments = flags.FLAGS(argv, known_only=False)
+        if "config" in flags.FLAGS:
+            # A file that was not found gives an object which raises when it is first used.
+            getattr(flag("config"), "validate", None)
+        return arguments
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         # ml_collections raises Python's own types for a misspelt field or a wrong type.
-        raise errors.UserError(str(error.args[0] if error.args else error)) from error
+        raise errors.UserError(_cause(error)) from error
+    except SyntaxError as error:
+        raise errors.UserError(f"--config: {error}") from error
+
+
+def _cause(error: BaseException) -> str:
+    """What a config file itself complained about, else the parser's own words.
+
+    ml_collections wraps an error of `get_config` in a text that holds the whole trace.
+    """
+    chain: list[BaseException] = [error]
+    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(inner)
+    for inner in reversed(chain):
+        if isinstance(inner, errors.UserError | OSError):
+            return str(inner)
+    return str(error.args[0] if error.args else error)

@@ -112,18 +112,22 @@ footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--line);
 .scroll { overflow-x: auto; margin-bottom: .9rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding-bottom: .3rem; }
-th, td { padding: .38rem .8rem; border-bottom: 1px solid var(--line); text-align: right;
+th, td { padding: .38rem .55rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; vertical-align: top; }
 th { color: var(--soft); font-weight: 600; font-size: .86rem; vertical-align: bottom; }
 th:first-child, td:first-child, th.text, td.text { text-align: left; }
-td.wrap { white-space: pre-wrap; overflow-wrap: anywhere; min-width: 11rem; }
-tbody th { color: inherit; font-size: inherit; vertical-align: top; }
+table.full { width: 100%; }
+td.wrap { white-space: pre-wrap; overflow-wrap: anywhere; min-width: 6rem; }
+td.most { width: 60%; min-width: 16rem; }
+th[scope="row"] { color: inherit; font-size: inherit; vertical-align: top; white-space: normal;
+  min-width: 8rem; }
 td small { color: var(--soft); display: block; line-height: 1.3; }
 tr.group td { padding-top: 1rem; font-weight: 600; color: var(--soft); }
 .badge { display: inline-block; border-radius: 999px; padding: 0 .55rem; font-size: .8rem;
   border: 1px solid currentcolor; margin-right: .3rem; white-space: nowrap; }
 .bar { display: inline-block; width: 9rem; height: .55rem; background: var(--line);
   border-radius: 3px; vertical-align: middle; margin-left: .5rem; overflow: hidden; }
+.bar.alone { margin-left: 0; }
 .bar i { display: block; height: 100%; background: var(--accent); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem;
   margin: 1.25rem 0; }

@@ -32,7 +32,7 @@ def start() -> None:
     _ignore_absent_accelerators()
     if _has_several_hosts() and not jax.distributed.is_initialized():
         jax.distributed.initialize()
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.read("jax_compilation_cache_dir"):
         cache = pathlib.Path.home() / ".cache" / "lingshu_jax" / "compiled"
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def _ignore_absent_accelerators() -> None:
     # libtpu beside a CPU jax (the extra [aot]) would look for a TPU and complain at length.
     devices = [*pathlib.Path("/dev").glob("accel*"), *pathlib.Path("/dev").glob("nvidia[0-9]*")]
     devices += pathlib.Path("/dev").glob("vfio/[0-9]*")
-    if not devices and not jax.config.jax_platforms:
+    if not devices and not jax.config.read("jax_platforms"):
         jax.config.update("jax_platforms", "cpu")
 
 

@@ -38,7 +38,7 @@ TRAIN_RULES: Rules = {
 AxesTable = Sequence[tuple[str, tuple[str, ...]]]
 
 
-def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of all devices with the axes of `MESH_AXES`.
 
     Args:
@@ -53,10 +53,11 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     if unknown:
         raise errors.UserError(f"unknown mesh axes {sorted(unknown)}; known: {MESH_AXES}")
     shape = [sizes.get(axis, 1) for axis in MESH_AXES]
+    is_valid = all(size >= 1 or size == -1 for size in shape) and shape.count(-1) <= 1
     fixed = math.prod(size for size in shape if size != -1)
-    if shape.count(-1) == 1 and len(devices) % fixed == 0:
+    if is_valid and -1 in shape and len(devices) % fixed == 0:
         shape[shape.index(-1)] = len(devices) // fixed
-    if -1 in shape or math.prod(shape) != len(devices):
+    if not is_valid or math.prod(shape) != len(devices):
         described = ", ".join(f"{axis}={sizes.get(axis, 1)}" for axis in MESH_AXES)
         raise errors.UserError(
             f"mesh {described} does not fit {len(devices)} devices: the sizes must multiply to "
@@ -82,7 +83,7 @@ def param_shardings(params: Any, table: AxesTable, mesh: Mesh, rules: Rules = TR
 
     def sharding(path: Any, leaf: Any) -> NamedSharding:
         name = path_name(path)
-        spec = leaf_spec(name, leaf.shape, logical_axes(name, table), mesh, rules)
+        spec = leaf_spec(name, leaf.shape, logical_axes(name, table), mesh=mesh, rules=rules)
         return NamedSharding(mesh, spec)
 
     return jax.tree_util.tree_map_with_path(sharding, params)
@@ -97,7 +98,7 @@ def logical_axes(name: str, table: AxesTable) -> tuple[str, ...]:
 
 
 def leaf_spec(
-    name: str, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh, rules: Rules
+    name: str, shape: tuple[int, ...], axes: tuple[str, ...], *, mesh: Mesh, rules: Rules
 ) -> PartitionSpec:
     """Mesh axes of one leaf.
 

@@ -9,10 +9,9 @@ the hook breaks `jax.tree.map` over annotated structs.
 """
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import flax.struct
-import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 
@@ -67,12 +66,14 @@ class Batch:
     extras: dict[str, Float[Array, "B T"]]
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> Self:
         """Builds the struct from stacked rows by name; unknown names become `extras`."""
         image_names = Images.__dataclass_fields__
         text_names = set(cls.__dataclass_fields__) - {"images", "extras"}
         return cls(
             images=Images(**{name: arrays[name] for name in image_names}),
-            extras={k: v for k, v in arrays.items() if k not in text_names and k not in image_names},
+            extras={
+                k: v for k, v in arrays.items() if k not in text_names and k not in image_names
+            },
             **{name: arrays[name] for name in text_names},
         )

@@ -31,10 +31,11 @@ from lingshu_jax.data import demo_images, demo_questions, formats
 FILES = ("captions", "instruct", "vqa_train", "vqa_test")
 MANIFEST = "demo_rows.json"
 VERSION = 1  # of the rows; a folder of another version is made again
-TRAIN_VIEWS, TEST_VIEWS = 560, 150
+TRAIN_VIEWS, TEST_VIEWS = 720, 150
 RL_SHARE = 0.4  # of the training views; the others go to instruct.jsonl
-MOST_INSTRUCT, MOST_RL, MOST_TEST = 150, 96, 48  # questions of one kind
-PAIRS = 48  # two-image rows of each of three kinds
+MOST_INSTRUCT, MOST_RL, MOST_TEST = 180, 96, 48  # questions of one kind
+MOST_WIDER = 48  # its answer needs no pixels
+PAIRS = 24  # two-image rows of each of three kinds
 
 CAPTION_PROMPTS = (
     "Describe the image.",
@@ -197,12 +198,13 @@ def _write(folder: Path, images: Path | None, seed: int) -> dict[str, Any]:
     rl = _questions(for_rl, asker, seeing, most=MOST_RL, rng=rng)
     held_out = _questions(test, asker, seeing, most=MOST_TEST, rng=rng)
     if not rl or not held_out:
+        sizes = [sum(map(len, part)) for part in (train_series, test_series)]
         raise errors.UserError(
             f"{images or 'the installed libraries'}: too few different pictures, "
-            f"{sum(map(len, train_series))} to train on and {sum(map(len, test_series))} to hold out"
+            f"{sizes[0]} to train on and {sizes[1]} to hold out"
         )
-    every = tuple(demo_questions.KINDS)
-    taught = _questions(for_instruct, asker, every, most=MOST_INSTRUCT, rng=rng)
+    taught = _questions(for_instruct, asker, seeing, most=MOST_INSTRUCT, rng=rng)
+    taught += _questions(for_instruct, asker, ("wider",), most=MOST_WIDER, rng=rng)
     instruct = [_answered_row(*pair, rng=rng) for pair in taught]
     instruct += [*_pair_rows(for_instruct, rng), *_knowledge_rows()]
     rows = {
@@ -343,40 +345,34 @@ def _caption_row(view: demo_images.View, asker: demo_questions.Asker) -> dict[st
 
 
 def caption(view: demo_images.View, asker: demo_questions.Asker) -> str:
-    """A short description: what the header says, then one fact of the pixels.
+    """A short description: what the header says, then what the pixels show.
 
-        An axial MR image, 2.2 mm thick. The left half is brighter.
+        An axial MR image, 2.2 mm thick. It is mostly dark. The left half is brighter.
+
+    What a reader could not see in the picture, such as the number of a frame, is left out.
 
     Args:
       view: What is described; facts of the pixels are those of the view.
       asker: Draws the wording.
     """
-    facts = demo_questions.Facts.of(view)
+    facts, header = demo_questions.Facts.of(view), view.picture.header
     what = " ".join(word for word in (facts.plane, facts.modality) if word) or "medical"
-    subject = asker.pick(
-        f"{demo_questions.an(what)} image", f"this is {demo_questions.an(what)} image"
-    )
-    extras = []
-    header, picture = view.picture.header, view.picture
+    subject = f"{demo_questions.an(what)} image"
+    details = [asker.pick(subject, f"this is {subject}")]
     if header.body_part:
-        extras.append(f"body part {header.body_part.lower().replace('wholebody', 'whole body')}")
-    if header.slice_thickness_mm:
-        extras.append(f"{header.slice_thickness_mm:.1f} mm thick")
-    if header.fps:
-        extras.append(f"frame {picture.place} of {picture.length}")
-    if view.inverted:
-        extras.append("inverted")
-    first = ", ".join([subject, *extras[:2]])
-    return f"{first[0].upper()}{first[1:]}. {_pixel_fact(facts, asker)}".strip()
+        details.append(f"body part {header.body_part.lower().replace('wholebody', 'whole body')}")
+    elif header.slice_thickness_mm:
+        details.append(f"{header.slice_thickness_mm:.1f} mm thick")
+    if view.picture.length > 1 and header.fps:
+        details.append("from a clip")
+    sentence = ", ".join(details)
+    return " ".join([f"{sentence[0].upper()}{sentence[1:]}.", *_pixel_facts(facts)])
 
 
-def _pixel_fact(facts: demo_questions.Facts, asker: demo_questions.Asker) -> str:
-    half = demo_questions.brighter_half(facts.gray)
-    quadrant = demo_questions.brightest_quadrant(facts.gray)
+def _pixel_facts(facts: demo_questions.Facts) -> list[str]:
     brightness = demo_questions.brightness(facts.gray)
-    known = [
-        *([f"The {half} half is brighter."] if half else []),
-        *([f"The {quadrant} is brightest."] if quadrant else []),
+    half = demo_questions.brighter_half(facts.gray)
+    return [
         *([f"It is mostly {brightness}."] if brightness else []),
+        *([f"The {half} half is brighter."] if half else []),
     ]
-    return asker.pick(*known) if known else ""

@@ -110,7 +110,7 @@ class JaxEngine:
     def generate(
         self,
         requests: Sequence[protocol.Request],
-        on_done: Callable[[int], None] | None = None,
+        on_done: Callable[[int], object] | None = None,
     ) -> list[list[protocol.Completion]]:
         """Answers in the order of the requests.
 
@@ -182,7 +182,9 @@ class JaxEngine:
         )
         out = jax.device_get(out)
         samples = range(shape.samples)
-        return [[self._completion(out, i * len(samples) + j) for j in samples] for i in range(len(jobs))]
+        return [
+            [self._completion(out, i * len(samples) + j) for j in samples] for i in range(len(jobs))
+        ]
 
     def _completion(self, out: decoding.Generated, row: int) -> protocol.Completion:
         length = int(out.lengths[row])

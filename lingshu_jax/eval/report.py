@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages and tables of an evaluation: report.html, leaderboard.json, .csv and .md."""
 
-import base64
 import csv
 import io
 import json
@@ -10,15 +9,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 from PIL import Image
 
+from lingshu_jax.common import pages
 from lingshu_jax.data import images
 from lingshu_jax.eval import benchmark, compat, folder, metrics, report_page
 
 MOST_CARDS = 48  # answers shown of one benchmark
 MOST_OF_A_STATUS = 4  # of each way of failing, shown first of all
-THUMBNAIL = 320  # pixels of the longer side
 
 COLUMNS = (
     "model",
@@ -78,12 +76,7 @@ def render(
       cards: Results of `make_cards` by benchmark.
       published: As in `write`.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.filters["percent"] = percent
-    environment.filters["interval"] = _interval
-    template = environment.from_string(report_page.MACROS + report_page.PAGE)
+    template = pages.environment(report_page.TEMPLATES).get_template("page.html")
     settings = summary["settings"]
     return template.render(
         model=summary["model"],
@@ -110,7 +103,7 @@ def make_cards(
       samples: By id.
     """
     return [
-        {"row": rows[i], "pictures": [*map(_thumbnail, _pictures(samples[rows[i]["id"]]))]}
+        {"row": rows[i], "pictures": thumbnails(samples[rows[i]["id"]])}
         for i in choose([row["strict"]["status"] for row in rows])
     ]
 
@@ -128,6 +121,18 @@ def choose(statuses: Sequence[str]) -> list[int]:
     room = min(MOST_CARDS - len(shown), len(statuses))
     shown.update(i * len(statuses) // room for i in range(room))
     return sorted(shown)
+
+
+def thumbnails(sample: benchmark.Sample) -> list[str]:
+    """The images of a prompt as small pictures in the form of data addresses.
+
+    Args:
+      sample: The question.
+
+    Raises:
+      UserError: If one does not decode.
+    """
+    return [pages.thumbnail(picture) for picture in _pictures(sample)]
 
 
 def leaderboard(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -174,12 +179,12 @@ def to_markdown(
     lines = [_cells(heads), _cells(["---"] * 2 + ["---:"] * (len(heads) - 2))]
     for row in table:
         shares = [
-            f"{percent(row[f'{mode}_accuracy'])} "
-            f"{_interval((row[f'{mode}_low'], row[f'{mode}_high']))}"
+            f"{pages.percent(row[f'{mode}_accuracy'])} "
+            f"{pages.interval((row[f'{mode}_low'], row[f'{mode}_high']))}"
             for mode in ("compat", "strict")
         ]
         failures = [row[failure] for failure in metrics.FAILURES]
-        constant = percent(row["constant_accuracy"])
+        constant = pages.percent(row["constant_accuracy"])
         lines.append(
             _cells([row["model"], row["benchmark"], row["n"], *shares, constant, *failures])
         )
@@ -187,15 +192,6 @@ def to_markdown(
             numbers = ["", f"{accuracy:.1f} %", *[""] * (len(metrics.FAILURES) + 2)]
             lines.append(_cells([f"{model} (published)", row["benchmark"], *numbers]))
     return "\n".join(lines) + "\n"
-
-
-def percent(share: float) -> str:
-    """0.437 as 43.7%."""
-    return f"{100 * share:.1f}%"
-
-
-def _interval(bounds: Sequence[float]) -> str:
-    return f"[{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
 
 
 def _cells(values: Sequence[Any]) -> str:
@@ -213,11 +209,3 @@ def _pictures(sample: benchmark.Sample) -> list[Image.Image]:
         else:
             pictures.append(images.open_image(value))
     return pictures
-
-
-def _thumbnail(picture: Image.Image) -> str:
-    """A small JPEG as a data address."""
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

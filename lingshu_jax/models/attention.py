@@ -59,7 +59,9 @@ def attend(
         )
     batch, length, heads, width = q.shape
     grouped = q.reshape(batch, length, k.shape[2], heads // k.shape[2], width)
-    attend_block = functools.partial(_attend_block, k=k, v=v, kv_segments=kv_segments, causal=causal)
+    attend_block = functools.partial(
+        _attend_block, k=k, v=v, kv_segments=kv_segments, causal=causal
+    )
     index = jnp.arange(length)
     if length <= QUERY_BLOCK or length % QUERY_BLOCK:
         out = attend_block(grouped, q_segments, index)

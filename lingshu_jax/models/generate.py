@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Integer
 
 from lingshu_jax.common import structs
 from lingshu_jax.models import layers, qwen2_5_vl, text
@@ -29,7 +29,7 @@ class Sampling:
     """
 
     temperature: Float[Array, " B"]
-    seeds: Int[Array, " B"]
+    seeds: Integer[Array, " B"]
     max_new_tokens: Int[Array, " B"]
 
 
@@ -76,12 +76,21 @@ def generate(
     Returns:
       R * samples rows.
     """
-    hidden, cache = model.apply({"params": params}, batch, method=model.prefill)
+    hidden, cache = qwen2_5_vl.apply(model, params, batch, method=model.prefill)
     last = jnp.take_along_axis(hidden, (cache.lengths - 1)[:, None, None], axis=1)[:, 0]
     cache = _expand(cache, samples, capacity)
     first = jnp.repeat(last, samples, axis=0)
     positions = jnp.repeat(next_positions, samples, axis=0)
-    return _decode(params, first, positions, cache, sampling, model, capacity, stop_ids)
+    return _decode(
+        params,
+        first,
+        positions=positions,
+        cache=cache,
+        sampling=sampling,
+        model=model,
+        capacity=capacity,
+        stop_ids=stop_ids,
+    )
 
 
 def choose(
@@ -123,7 +132,17 @@ def _expand(cache: text.Cache, samples: int, capacity: int) -> text.Cache:
     )
 
 
-def _decode(params, hidden, positions, cache, sampling, model, capacity, stop_ids) -> Generated:
+def _decode(
+    params: Any,
+    hidden: Array,
+    *,
+    positions: Array,
+    cache: text.Cache,
+    sampling: Sampling,
+    model: qwen2_5_vl.Qwen2_5_VL,
+    capacity: int,
+    stop_ids: tuple[int, ...],
+) -> Generated:
     """Draws from `hidden`, then steps until every row has ended."""
     rows = hidden.shape[0]
     special = model.size.special
@@ -131,7 +150,7 @@ def _decode(params, hidden, positions, cache, sampling, model, capacity, stop_id
     stops = jnp.array(stop_ids)
 
     def draw(hidden, step, state):
-        logits = model.apply({"params": params}, hidden, method=model.logits)
+        logits = qwen2_5_vl.apply(model, params, hidden, method=model.logits)
         token, logprob = choose(logits, sampling, step, banned)
         is_active = ~state["ended"]
         is_stop = is_active & jnp.any(token[:, None] == stops[None, :], axis=-1)
@@ -147,9 +166,8 @@ def _decode(params, hidden, positions, cache, sampling, model, capacity, stop_id
     def advance(carry):
         step, cache, state = carry
         token = state["tokens"][:, step - 1]
-        hidden, cache = model.apply(
-            {"params": params}, token, positions + step - 1, cache, method=model.step
-        )
+        place = positions + step - 1
+        hidden, cache = qwen2_5_vl.apply(model, params, token, place, cache, method=model.step)
         return step + 1, cache, draw(hidden, step, state)
 
     def is_running(carry):

@@ -9,6 +9,7 @@ Source: transformers, models/qwen2_5_vl/modeling_qwen2_5_vl.py and its checkpoin
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import re
@@ -68,9 +69,7 @@ WEIGHTS: tuple[Row, ...] = (
     *_dense("model.layers.{}.self_attn.q_proj", "text/layers/attention/q", bias=True),
     *_dense("model.layers.{}.self_attn.k_proj", "text/layers/attention/k", bias=True),
     *_dense("model.layers.{}.self_attn.v_proj", "text/layers/attention/v", bias=True),
-    *_dense(
-        "model.layers.{}.self_attn.o_proj", "text/layers/attention/out", bias=False, in_axes=2
-    ),
+    *_dense("model.layers.{}.self_attn.o_proj", "text/layers/attention/out", bias=False, in_axes=2),
     *_mlp("model.layers.{}.mlp", "text/layers/mlp", bias=False),
     Row("model.norm.weight", "text/norm/scale", 0),
     Row("lm_head.weight", "text/head", 1),
@@ -87,10 +86,16 @@ class Tensors(Mapping[str, np.ndarray]):
           folder: A Hugging Face folder.
 
         Raises:
-          UserError: If there are no safetensors, a shard is missing, or one is damaged.
+          UserError: If there are no safetensors, a shard is missing or damaged, or a tensor is
+            there twice.
         """
-        self._files = [_open_shard(path) for path in _find_shards(folder)]
-        self._where = {hub_name(name): (f, name) for f in self._files for name in f.keys()}
+        self._where: dict[str, tuple[Any, str]] = {}
+        for path in _find_shards(folder):
+            file = _open_shard(path)
+            for name in file.keys():
+                if hub_name(name) in self._where:
+                    raise errors.UserError(f"{folder} holds two tensors for {hub_name(name)}")
+                self._where[hub_name(name)] = (file, name)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Reads one tensor in the file's dtype."""
@@ -128,7 +133,7 @@ def read_config(folder: pathlib.Path) -> sizes.ModelSize:
     """
     size = hf_config.read(folder)
     tensors = Tensors(folder)
-    if size.text.tie_embeddings and "lm_head.weight" in tensors:
+    if size.text.tie_embeddings and {"lm_head.weight", "model.embed_tokens.weight"} <= set(tensors):
         head, embedding = tensors["lm_head.weight"], tensors["model.embed_tokens.weight"]
         is_tied = np.array_equal(head, embedding)
         text = dataclasses.replace(size.text, tie_embeddings=is_tied)
@@ -227,7 +232,12 @@ def _shard_names(count: int) -> list[str]:
 def _find_shards(folder: pathlib.Path) -> list[pathlib.Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        try:
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise errors.UserError(
+                f"{index} must be JSON with a weight_map from tensor to file: {error}"
+            ) from error
     else:
         names = ["model.safetensors"]
     missing = [name for name in names if not (folder / name).is_file()]
@@ -246,6 +256,7 @@ def _open_shard(path: pathlib.Path) -> Any:
         raise errors.UserError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
+@functools.cache
 def _flat_shapes(size: sizes.ModelSize) -> dict[str, tuple[int, ...]]:
     abstract = qwen2_5_vl.abstract_params(size, jnp.dtype(jnp.float32))
     leaves = jax.tree_util.tree_leaves_with_path(abstract)
@@ -293,7 +304,7 @@ def _read_leaf(row: Row, tensors: Tensors, shape: tuple[int, ...]) -> np.ndarray
 def _to_ours(name: str, tensor: np.ndarray, in_axes: int, shape: tuple[int, ...]) -> np.ndarray:
     """[out, in...] of the file to our [in..., out...]; vectors and embeddings as they are."""
     outputs = int(np.prod(shape[in_axes:]))
-    fits = tensor.shape[0] == outputs if in_axes else tensor.size == outputs
+    fits = tensor.shape[:1] == (outputs,) if in_axes else tensor.shape in (shape, (outputs,))
     if tensor.size != np.prod(shape) or not fits:
         raise errors.UserError(
             f"tensor {name} has shape {list(tensor.shape)}, which does not fit {list(shape)} "

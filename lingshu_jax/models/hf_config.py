@@ -49,6 +49,8 @@ def read(folder: pathlib.Path) -> sizes.ModelSize:
         config = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise errors.UserError(f"{path} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise errors.UserError(f"{path} must hold a JSON object, got a {type(config).__name__}")
     if config.get("model_type") != MODEL_TYPE:
         raise errors.UserError(
             f"{path} has model_type {config.get('model_type')!r}; only {MODEL_TYPE!r} is known"
@@ -133,15 +135,15 @@ def _parse_text(text: Mapping[str, Any], *, tied: bool) -> sizes.TextSize:
         )
     if text.get("use_sliding_window"):
         raise errors.UserError("use_sliding_window true is not supported; the models have false")
-    heads = text["num_attention_heads"]
+    width, heads = _count(text, "hidden_size"), _count(text, "num_attention_heads")
     return sizes.TextSize(
-        num_layers=text["num_hidden_layers"],
-        embed_dim=text["hidden_size"],
+        num_layers=_count(text, "num_hidden_layers"),
+        embed_dim=width,
         num_heads=heads,
-        num_kv_heads=text["num_key_value_heads"],
-        head_dim=text.get("head_dim") or text["hidden_size"] // heads,
-        mlp_dim=text["intermediate_size"],
-        vocab_size=text["vocab_size"],
+        num_kv_heads=_count(text, "num_key_value_heads"),
+        head_dim=text.get("head_dim") or width // heads,
+        mlp_dim=_count(text, "intermediate_size"),
+        vocab_size=_count(text, "vocab_size"),
         tie_embeddings=tied,
         rope_theta=float(rope.get("rope_theta") or text["rope_theta"]),
         mrope_section=tuple(scaling["mrope_section"]),
@@ -152,10 +154,10 @@ def _parse_text(text: Mapping[str, Any], *, tied: bool) -> sizes.TextSize:
 
 def _parse_vision(vision: Mapping[str, Any]) -> sizes.VisionSize:
     return sizes.VisionSize(
-        num_layers=vision.get("depth", 32),
-        embed_dim=vision["hidden_size"],
-        num_heads=vision.get("num_heads", 16),
-        mlp_dim=vision.get("intermediate_size", 3420),
+        num_layers=_count(vision, "depth", 32),
+        embed_dim=_count(vision, "hidden_size"),
+        num_heads=_count(vision, "num_heads", 16),
+        mlp_dim=_count(vision, "intermediate_size", 3420),
         full_attention_layers=tuple(vision.get("fullatt_block_indexes", (7, 15, 23, 31))),
         geometry=geometry.VisionGeometry(
             patch_size=vision.get("patch_size", vision.get("spatial_patch_size", 14)),
@@ -165,6 +167,14 @@ def _parse_vision(vision: Mapping[str, Any]) -> sizes.VisionSize:
             tokens_per_second=float(vision.get("tokens_per_second", 2)),
         ),
     )
+
+
+def _count(fields: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    """A whole number above 0; a missing one is `default`, or a KeyError where there is none."""
+    value = fields[key] if default is None else fields.get(key, default)
+    if not isinstance(value, int) or value < 1:
+        raise errors.UserError(f"config.json: {key} must be a whole number above 0, got {value!r}")
+    return value
 
 
 def _parse_special(config: Mapping[str, Any]) -> tokens.SpecialIds:

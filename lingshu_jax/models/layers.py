@@ -71,8 +71,11 @@ def init_stack(block: nn.Module, key: jax.Array, num_layers: int, *example: Any)
     The stack is plain `jax.vmap` and `jax.lax.scan` instead of `nn.scan`, because vision
     blocks run as nested scans or as scans over runs, under the same parameter names.
     """
-    keys = jax.random.split(key, num_layers)
-    return jax.vmap(lambda k: block.init(k, *example)["params"])(keys)
+
+    def init_one(key: jax.Array) -> Any:
+        return block.init(key, *example)["params"]
+
+    return jax.vmap(init_one)(jax.random.split(key, num_layers))
 
 
 def remat(function: Callable[..., Any], policy: str) -> Callable[..., Any]:

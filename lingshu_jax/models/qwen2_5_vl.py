@@ -5,6 +5,9 @@
 Axes: B rows, T tokens, M merged visual tokens of a row, D text width, V vocabulary.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -35,7 +38,7 @@ class Qwen2_5_VL(nn.Module):
 
     def setup(self) -> None:
         """Declares the three parts."""
-        options = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         self.vision = vision.Vision(self.size.vision, remat=self.remat, **options)
         self.merger = vision.Merger(self.size.vision, self.size.text.embed_dim, **options)
         self.text = text.Decoder(self.size.text, remat=self.remat, **options)
@@ -99,24 +102,36 @@ def empty_batch(size: sizes.ModelSize, *, rows: int, tokens: int, patches: int) 
     """
     patch_dim = size.vision.geometry.patch_dim
     text_shape, patch_shape = (rows, tokens), (rows, patches)
-    images = structs.Images(
-        patches=np.zeros((*patch_shape, patch_dim), np.uint8),
-        patch_frame_ids=np.zeros(patch_shape, np.int32),
-        patch_hw=np.zeros((*patch_shape, 2), np.int32),
-        window_gather=np.full(patch_shape, patches, np.int32),
-        window_ids=np.zeros((rows, patches // vision.SLOT, vision.SLOT), np.int32),
-        merged_inverse=np.zeros((rows, patches // 4), np.int32),
-    )
-    return structs.Batch(
-        tokens=np.full(text_shape, size.special.pad, np.int32),
-        positions=np.zeros((rows, 3, tokens), np.int32),
-        segment_ids=np.zeros(text_shape, np.int32),
-        loss_weights=np.zeros(text_shape, np.float32),
-        media_index=np.full(text_shape, -1, np.int32),
-        source_ids=np.full(text_shape, -1, np.int32),
-        images=images,
-        extras={},
-    )
+    cells = patches // size.vision.geometry.cell_patches
+    arrays = {
+        "tokens": np.full(text_shape, size.special.pad, np.int32),
+        "positions": np.zeros((rows, 3, tokens), np.int32),
+        "segment_ids": np.zeros(text_shape, np.int32),
+        "loss_weights": np.zeros(text_shape, np.float32),
+        "media_index": np.full(text_shape, -1, np.int32),
+        "source_ids": np.full(text_shape, -1, np.int32),
+        "patches": np.zeros((*patch_shape, patch_dim), np.uint8),
+        "patch_frame_ids": np.zeros(patch_shape, np.int32),
+        "patch_hw": np.zeros((*patch_shape, 2), np.int32),
+        "window_gather": np.full(patch_shape, patches, np.int32),
+        "window_ids": np.zeros((rows, patches // vision.SLOT, vision.SLOT), np.int32),
+        "merged_inverse": np.zeros((rows, cells), np.int32),
+    }
+    return structs.Batch.from_arrays(arrays)
+
+
+def apply(
+    model: Qwen2_5_VL, params: layers.Params, *args: Any, method: Callable[..., Any] | None = None
+) -> Any:
+    """A method of the model on parameters; default its hidden states of a batch.
+
+    Args:
+      model: The model.
+      params: Nested dict of all parameters.
+      *args: Of the method.
+      method: As `model.prefill`.
+    """
+    return model.apply({"params": params}, *args, method=method)
 
 
 def init_params(model: Qwen2_5_VL, key: jax.Array) -> layers.Params:
@@ -127,7 +142,8 @@ def init_params(model: Qwen2_5_VL, key: jax.Array) -> layers.Params:
       key: A `jax.random` key.
     """
     batch = empty_batch(model.size, rows=1, tokens=2, patches=vision.SLOT)
-    return model.init(key, batch)["params"]
+    variables: Any = model.init(key, jax.tree.map(jnp.asarray, batch))
+    return variables["params"]
 
 
 def abstract_params(size: sizes.ModelSize, dtype: jnp.dtype) -> layers.Params:

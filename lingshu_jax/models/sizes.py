@@ -9,7 +9,7 @@ brings its own sizes (`models/hf.py`); the names here are what configs choose fr
 import dataclasses
 
 from lingshu_jax.common import errors, tokens
-from lingshu_jax.common.geometry import VisionGeometry  # the field below has the module's name
+from lingshu_jax.common import geometry as geometry_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class VisionSize:
     num_heads: int
     mlp_dim: int
     full_attention_layers: tuple[int, ...]
-    geometry: VisionGeometry = VisionGeometry()
+    geometry: geometry_lib.VisionGeometry = geometry_lib.QWEN2_5_VL
     rms_norm_eps: float = 1e-6
 
     @property
@@ -96,7 +96,7 @@ class ModelSize:
             )
         if 2 * sum(text.mrope_section) != text.head_dim:
             raise errors.UserError(
-                f"mrope_section {text.mrope_section} must sum to half the head width {text.head_dim}"
+                f"mrope_section {text.mrope_section} must sum to half of head_dim {text.head_dim}"
             )
         if vision.embed_dim % (4 * vision.num_heads):
             raise errors.UserError(
@@ -133,7 +133,9 @@ def _qwen(text: TextSize, vision_mlp_dim: int) -> ModelSize:
     return ModelSize(vision=vision, text=text, special=_QWEN_IDS)
 
 
-def _text(layers: int, width: int, heads: int, kv_heads: int, mlp: int, vocab: int) -> TextSize:
+def _text(
+    layers: int, width: int, *, heads: int, kv_heads: int, mlp: int, vocab: int = 152_064
+) -> TextSize:
     return TextSize(
         num_layers=layers,
         embed_dim=width,
@@ -181,10 +183,10 @@ SIZES = {
             video_pad=TINY_BPE_SIZE + 13,
         ),
     ),
-    "3b": _qwen(_text(36, 2048, 16, 2, 11008, 151_936), 3420),
-    "7b": _qwen(_text(28, 3584, 28, 4, 18944, 152_064), 3420),
-    "32b": _qwen(_text(64, 5120, 40, 8, 27648, 152_064), 3456),
-    "72b": _qwen(_text(80, 8192, 64, 8, 29568, 152_064), 3456),
+    "3b": _qwen(_text(36, 2048, heads=16, kv_heads=2, mlp=11008, vocab=151_936), 3420),
+    "7b": _qwen(_text(28, 3584, heads=28, kv_heads=4, mlp=18944), 3420),
+    "32b": _qwen(_text(64, 5120, heads=40, kv_heads=8, mlp=27648), 3456),
+    "72b": _qwen(_text(80, 8192, heads=64, kv_heads=8, mlp=29568), 3456),
 }
 
 

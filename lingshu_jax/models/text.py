@@ -79,12 +79,10 @@ class Block(nn.Module):
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B T K H"], Float[Array, "B T K H"]]:
         """The block over whole rows; also the keys and values, for a cache."""
         q, k, v = self.attention.project(self.norm1(x), angles)
-        attended = attention.attend(
-            q, k, v, q_segments=segments, kv_segments=segments, causal=True
-        )
+        attended = attention.attend(q, k, v, q_segments=segments, kv_segments=segments, causal=True)
         return self._finish(x, attended), k, v
 
-    def step(self, x, angles, keys, values, lengths):
+    def step(self, x, angles, *, keys, values, lengths):
         """The block for one new token a row, after the cache's `lengths` places.
 
         Args:
@@ -163,7 +161,8 @@ class Decoder(nn.Module):
         self, x: Float[Array, "B T D"], positions: Int[Array, "B 3 T"], segments: Int[Array, "B T"]
     ) -> tuple[Float[Array, "B T D"], Cache]:
         """Hidden states of one prompt a row, left-aligned, and the cache after it."""
-        hidden, (keys, values) = self._run(x, positions, segments, keep_cache=True)
+        hidden, kept = self._run(x, positions, segments, keep_cache=True)
+        keys, values = kept
         lengths = jnp.sum(segments > 0, axis=1).astype(jnp.int32)
         return hidden, Cache(keys=keys, values=values, lengths=lengths)
 
@@ -176,13 +175,13 @@ class Decoder(nn.Module):
         def body(carry, scanned):
             x, keys, values = carry
             params, layer = scanned
-            x, key, value = self._block().apply(
-                {"params": params},
+            x, key, value = self._apply_block(
+                params,
                 x,
                 angles,
-                keys[layer],
-                values[layer],
-                cache.lengths,
+                keys=keys[layer],
+                values=values[layer],
+                lengths=cache.lengths,
                 method=Block.step,
             )
             # The cache is carried, not stacked, so that XLA updates it in place.
@@ -198,11 +197,11 @@ class Decoder(nn.Module):
         kernel = self.embed.embedding.T if self.size.tie_embeddings else self.head
         return kernel.astype(self.dtype)
 
-    def _run(self, x, positions, segments, *, keep_cache):
+    def _run(self, x, positions, segments, *, keep_cache) -> tuple[Array, Any]:
         angles = self._angles(positions)
 
         def forward(params, x):
-            x, k, v = self._block().apply({"params": params}, x, angles, segments)
+            x, k, v = self._apply_block(params, x, angles, segments)
             return x, (k, v) if keep_cache else None
 
         forward = layers.remat(forward, self.remat)
@@ -216,6 +215,9 @@ class Decoder(nn.Module):
             theta=self.size.rope_theta,
             mrope_section=self.size.mrope_section,
         )
+
+    def _apply_block(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._block().apply({"params": params}, *args, **kwargs)
 
     def _block(self) -> Block:
         return Block(self.size, self.dtype, self.param_dtype, parent=None)

@@ -46,9 +46,7 @@ class Attention(nn.Module):
         q, k, v = (qkv[:, :, i] for i in range(3))
         # Rotation in float32, as the checkpoint's own code does for the tower only.
         q, k = (rope.rotate(y.astype(jnp.float32), angles).astype(x.dtype) for y in (q, k))
-        out = attention.attend(
-            q, k, v, q_segments=segments, kv_segments=segments, causal=False
-        )
+        out = attention.attend(q, k, v, q_segments=segments, kv_segments=segments, causal=False)
         return nn.DenseGeneral(x.shape[-1], axis=(-2, -1), name="out", **options)(out)
 
 
@@ -100,9 +98,7 @@ class Vision(nn.Module):
         gather = images.window_gather
         pixels = _gather(images.patches, gather)
         x = self.patch_embed(normalize(pixels, self.size.geometry).astype(self.dtype))
-        angles = rope.vision_angles(
-            _gather(images.patch_hw, gather), head_dim=self.size.head_dim
-        )
+        angles = rope.vision_angles(_gather(images.patch_hw, gather), head_dim=self.size.head_dim)
         frames = _gather(images.patch_frame_ids[..., None], gather)[..., 0]
         return self._run_blocks(x, angles, frames, images.window_ids)
 
@@ -110,15 +106,15 @@ class Vision(nn.Module):
         """Scans over the periods of the full-attention pattern, inside it over equal runs."""
         period = pattern_period(self.size.full_attention_layers, self.size.num_layers)
         runs = attention_runs(self.size.full_attention_layers, period)
-        stacked = jax.tree.map(
-            lambda leaf: leaf.reshape(-1, period, *leaf.shape[1:]), self.blocks
-        )
+        stacked = jax.tree.map(lambda leaf: leaf.reshape(-1, period, *leaf.shape[1:]), self.blocks)
         forward = layers.remat(self._forward_block, self.remat)
 
         def run_period(x, params):
             for start, stop, is_full in runs:
                 run = jax.tree.map(lambda leaf, a=start, b=stop: leaf[a:b], params)
-                body = _layer_body(forward, is_full, angles, frames, windows)
+                body = _layer_body(
+                    forward, is_full=is_full, angles=angles, frames=frames, windows=windows
+                )
                 x, _ = jax.lax.scan(body, x, run)
             return x, None
 
@@ -197,7 +193,7 @@ def attention_runs(full_layers: tuple[int, ...], period: int) -> list[tuple[int,
 
 
 def _layer_body(
-    forward: Callable[..., Any], is_full: bool, angles: Any, frames: Any, windows: Any
+    forward: Callable[..., Any], *, is_full: bool, angles: Array, frames: Array, windows: Array
 ) -> Callable[..., Any]:
     """One scan step: frames as segments, or each window slot as a row of its own."""
 

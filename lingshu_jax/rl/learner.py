@@ -5,6 +5,7 @@
 The reference model and the old policy are read by one compiled program; gradients by another.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,10 +19,10 @@ from lingshu_jax.common import sharding, structs
 from lingshu_jax.data import messages, packing
 from lingshu_jax.models import flops
 from lingshu_jax.rl import config as rl_config
-from lingshu_jax.rl import losses, rollout, step
+from lingshu_jax.rl import losses, rows, step
 from lingshu_jax.stages import loop
 
-Passes = list[list[rollout.Row]]
+Passes = list[list[rows.Row]]
 OldLogprobs = Sequence[Float[Array, "B T"]]
 
 
@@ -63,16 +64,16 @@ class Learner:
             functools.partial(step.update, optimizer=trainer.optimizer), donate_argnums=0
         )
 
-    def plan(self, sequences: Sequence[messages.Encoded]) -> Passes:
+    def plan(self, groups: Sequence[Sequence[messages.Encoded]]) -> Passes:
         """Packs the sequences of one update into passes.
 
         Args:
-          sequences: From `rollout.to_sequences`.
+          groups: From `rollout.to_sequences`.
         """
-        return rollout.plan_rows(
-            sequences,
-            self._encoder,
+        return rows.plan(
+            groups,
             self._budget,
+            geometry=self._encoder.geometry,
             rows_per_pass=self._config.data.rows_per_batch,
         )
 
@@ -83,7 +84,7 @@ class Learner:
           passes: Of that update.
         """
         params = self._trainer.state.params()
-        return [self._logprobs(params, self._load(rows)) for rows in passes]
+        return [self._logprobs(params, self._place(self._assemble(one))) for one in passes]
 
     def learn(self, passes: Passes, old: OldLogprobs | None) -> Learned:
         """Takes one optimizer step.
@@ -95,17 +96,17 @@ class Learner:
         state = self._trainer.state
         denominator = jnp.float32(_total_weight(passes, self._config.data.normalization))
         total, works = None, []
-        for place, rows in enumerate(passes):
-            arrays = self._assemble(rows)
+        for place, one in enumerate(passes):
+            arrays = self._assemble(one)
             works.append(loop.measure(arrays)[0])
             batch = self._place(arrays)
             known = {} if old is None else {"old_logprobs": old[place]}
             if self._reference is not None:
                 known["ref_logprobs"] = self._logprobs(self._reference, batch)
-            batch = batch.replace(extras={**batch.extras, **known})
+            batch = dataclasses.replace(batch, extras={**batch.extras, **known})
             sums = self._gradients(state.trained, state.frozen, batch, denominator)
             total = sums if total is None else self._add(total, sums)
-        self._trainer.state, values = self._update(state, total)
+        self._trainer.state, values = self._update(state, total, self._trainer.leaf_rates())
         scalars = {name: float(value) for name, value in jax.device_get(values).items()}
         work = flops.Work(
             *(sum(column) * jax.process_count() for column in zip(*works, strict=True))
@@ -115,21 +116,19 @@ class Learner:
         scalars["fill/patches"] = work.patches / (capacity * self._budget.patches)
         return Learned(scalars, work)
 
-    def _load(self, rows: list[rollout.Row]) -> structs.Batch:
-        return self._place(self._assemble(rows))
-
     def _place(self, arrays: dict[str, np.ndarray]) -> structs.Batch:
         return structs.Batch.from_arrays(sharding.place_batch(arrays, self._trainer.mesh))
 
-    def _assemble(self, rows: list[rollout.Row]) -> dict[str, np.ndarray]:
+    def _assemble(self, one: list[rows.Row]) -> dict[str, np.ndarray]:
         """The rows of this process, decoded."""
-        here = len(rows) // jax.process_count()
+        here = len(one) // jax.process_count()
         first = jax.process_index() * here
-        return rollout.assemble_rows(
-            rows[first : first + here],
-            self._encoder,
+        return rows.assemble(
+            one[first : first + here],
             self._budget,
-            normalization=self._config.data.normalization,
+            geometry=self._encoder.geometry,
+            pad_id=self._encoder.special.pad,
+            normalization=self._config.data.checked_normalization,
         )
 
 
@@ -148,7 +147,7 @@ def make_options(config: rl_config.RLConfig) -> step.Options:
 
 def _total_weight(passes: Passes, normalization: str) -> float:
     """The denominator of an update: its completion tokens, or its completions."""
-    sequences = [sequence for rows in passes for row in rows for sequence in row]
+    sequences = [sequence for one in passes for row in one for sequence in row]
     if normalization == "sequence":
         return float(sum(bool(sequence.loss_weights.any()) for sequence in sequences))
     return float(sum(sequence.loss_weights.sum() for sequence in sequences))

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """run(): stage 4 from its config to its last checkpoint."""
 
+import contextlib
 import dataclasses
 import itertools
 import pathlib
@@ -132,19 +133,19 @@ class _Run:
         """The loop proper; returns all metric rows of the run."""
         trainer = self._trainer
         (self._workdir / ROLLOUTS).mkdir(exist_ok=True)
-        writer = metrics.MetricsWriter(self._workdir, after_step=trainer.step)
-        bar = loop.progress_bar(trainer)
-        while trainer.step < trainer.total_steps:
-            for row in self._one_rollout():
-                if trainer.step % self._config.log_every_steps == 0 or "eval/step" in row:
-                    writer.write(trainer.step, row)
-                bar.set_postfix(reward=f"{row['reward/total']:.3f}", refresh=False)
-                bar.update()
-            trainer.save_if_due({})
-            self._watch.lap("save")
-        trainer.close()
-        writer.close()
-        bar.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(trainer.close)
+            writer = metrics.MetricsWriter(self._workdir, after_step=trainer.step)
+            stack.callback(writer.close)
+            bar = stack.enter_context(loop.progress_bar(trainer))
+            while trainer.step < trainer.total_steps:
+                for row in self._one_rollout():
+                    if trainer.step % self._config.log_every_steps == 0 or "eval/step" in row:
+                        writer.write(trainer.step, row)
+                    bar.set_postfix(reward=f"{row['reward/total']:.3f}", refresh=False)
+                    bar.update()
+                trainer.save_if_due({})
+                self._watch.lap("save")
         return metrics.read_rows(self._workdir)
 
     def _one_rollout(self) -> Iterator[dict[str, float | None]]:
@@ -188,8 +189,9 @@ class _Run:
         updates = []
         for start in range(0, len(groups), size):
             pairs = zip(groups[start : start + size], advantages[start : start + size], strict=True)
-            sequences = [s for group, row in pairs for s in rollout.to_sequences(group, row)]
-            updates.append(self._learner.plan(sequences))
+            updates.append(
+                self._learner.plan([rollout.to_sequences(group, row) for group, row in pairs])
+            )
         return updates
 
     def _next_prompts(self) -> list[questions.Prompt]:

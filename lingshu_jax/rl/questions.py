@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from lingshu_jax.common import answers, errors, prompts
-from lingshu_jax.data import images, messages, packing, sources
+from lingshu_jax.data import images, packing, sources
+from lingshu_jax.data import messages as messages_lib
 from lingshu_jax.rl import rewards
 
 
@@ -28,7 +29,7 @@ class Prompt:
     id: str
     messages: tuple[Mapping[str, Any], ...]
     question: rewards.Question
-    encoded: messages.Encoded
+    encoded: messages_lib.Encoded
 
     @property
     def image_paths(self) -> list[str]:
@@ -46,7 +47,7 @@ class Prompts(NamedTuple):
 
 def make_prompts(
     examples: Sequence[sources.Example],
-    encoder: messages.Encoder,
+    encoder: messages_lib.Encoder,
     *,
     instruction: str,
     max_prompt_tokens: int,
@@ -75,7 +76,7 @@ def make_prompts(
                 for media in prompt.encoded.media:
                     images.verify(media)
         except errors.UserError as error:
-            line = int(example.meta.get("line", 0))
+            line = example.line
             dropped.append(
                 sources.Dropped(id=example.id, source=example.source, line=line, reason=str(error))
             )
@@ -114,7 +115,9 @@ def order(count: int, *, seed: int) -> Iterator[int]:
         epoch += 1
 
 
-def _make_prompt(example: sources.Example, encoder: messages.Encoder, instruction: str) -> Prompt:
+def _make_prompt(
+    example: sources.Example, encoder: messages_lib.Encoder, instruction: str
+) -> Prompt:
     missing = [name for name in ("answer", "answer_type") if not example.meta.get(name)]
     if missing:
         raise errors.UserError(f"no {' and no '.join(missing)}: the answer cannot be verified")
@@ -126,13 +129,10 @@ def _make_prompt(example: sources.Example, encoder: messages.Encoder, instructio
     text = "".join(part["text"] for part in _parts(turns[-1]) if part["type"] == "text")
     if instruction and instruction not in text:
         turns[-1] = _ask(turns[-1], instruction)
-    question = rewards.Question(
-        text=text,
-        gold=str(example.meta["answer"]),
-        answer_type=example.meta["answer_type"],
-        options=tuple(example.meta.get("options", ())),
-    )
-    answers.check_gold(question.gold, answer_type=question.answer_type, options=question.options)
+    gold, answer_type = str(example.meta["answer"]), example.meta["answer_type"]
+    options = tuple(example.meta.get("options", ()))
+    answers.check_gold(gold, answer_type=answer_type, options=options)
+    question = rewards.Question(text=text, gold=gold, answer_type=answer_type, options=options)
     encoded = encoder.encode(turns, train=False, generation_prompt=True, id=example.id)
     return Prompt(id=example.id, messages=tuple(turns), question=question, encoded=encoded)
 
@@ -149,10 +149,10 @@ def _ask(message: Mapping[str, Any], instruction: str) -> dict[str, Any]:
 
 
 def _check(
-    encoded: messages.Encoded,
+    encoded: messages_lib.Encoded,
     max_prompt_tokens: int,
     budget: packing.Budget,
-    encoder: messages.Encoder,
+    encoder: messages_lib.Encoder,
 ) -> None:
     if encoded.num_tokens > max_prompt_tokens:
         raise errors.UserError(

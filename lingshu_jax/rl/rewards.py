@@ -7,7 +7,7 @@ earns nothing: accuracy is read out of the one `<answer>` block of a well-formed
 """
 
 import dataclasses
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from lingshu_jax.common import answers
 
@@ -47,6 +47,7 @@ class Reward(NamedTuple):
     parsed: str | None
 
 
+@runtime_checkable
 class RewardFn(Protocol):
     """Any function that rewards one completion."""
 

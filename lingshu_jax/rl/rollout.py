@@ -1,6 +1,6 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Prompts to completions, rewards, advantages, and back to packed rows to learn from.
+"""Prompts to completions, rewards, advantages, and back to sequences to learn from.
 
 Sampled ids travel as ids: text is made of them for the judge and the log, never the other way.
 
@@ -16,12 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from lingshu_jax.data import formats, messages, packing
+from lingshu_jax.data import formats, messages
 from lingshu_jax.engines import protocol
 from lingshu_jax.rl import advantages, questions, rewards
-
-Row = list[messages.Encoded]
-EXTRAS = ("advantages", "sampler_logprobs")  # what each token of a rollout carries
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,62 +127,6 @@ def to_sequences(group: Group, values: Float32[np.ndarray, " R"]) -> list[messag
     ]
 
 
-def plan_rows(
-    sequences: Sequence[messages.Encoded],
-    encoder: messages.Encoder,
-    budget: packing.Budget,
-    *,
-    rows_per_pass: int,
-) -> list[list[Row]]:
-    """Packs sequences into rows and rows into passes; the last pass is filled with empty rows.
-
-    Args:
-      sequences: Of one update.
-      encoder: Whose geometry they have.
-      budget: Of a row; every sequence fits one.
-      rows_per_pass: Rows of one forward and backward pass.
-
-    Returns:
-      Passes of exactly `rows_per_pass` rows.
-    """
-    lengths = [packing.length(sequence, encoder.geometry) for sequence in sequences]
-    plan = packing.plan(lengths, budget, geometry=encoder.geometry)
-    assert not plan.oversize, "prompts that do not fit were dropped before"
-    rows: list[Row] = [[sequences[i] for i in row] for row in plan.rows]
-    rows += [[] for _ in range(-len(rows) % rows_per_pass)]
-    return [rows[i : i + rows_per_pass] for i in range(0, len(rows), rows_per_pass)]
-
-
-def assemble_rows(
-    rows: Sequence[Row],
-    encoder: messages.Encoder,
-    budget: packing.Budget,
-    *,
-    normalization: packing.Normalization,
-) -> dict[str, np.ndarray]:
-    """Decodes and stacks rows: the arrays of `structs.Batch`, extras included.
-
-    Args:
-      rows: Of one pass; an empty one gets extras of 0.
-      encoder: Tokenizer and geometry.
-      budget: Of a row.
-      normalization: Of the loss weights, see `packing.assemble`.
-    """
-    nothing = {name: np.zeros(budget.tokens, np.float32) for name in EXTRAS}
-    arrays = [
-        nothing
-        | packing.assemble(
-            row,
-            budget,
-            geometry=encoder.geometry,
-            pad_id=encoder.special.pad,
-            normalization=normalization,
-        )
-        for row in rows
-    ]
-    return {name: np.stack([row[name] for row in arrays]) for name in arrays[0]}
-
-
 def statistics(groups: Sequence[Group]) -> dict[str, float]:
     """Means over all rollouts: `reward/*`, `length/*`, `duplicates`.
 
@@ -212,7 +153,7 @@ def term_mean(groups: Sequence[Group], name: str) -> float:
     return mean(reward.terms[name] for group in groups for reward in group.rewards)
 
 
-def mean(values: Iterable[float]) -> float:
+def mean(values: Iterable[float | int]) -> float:
     """Arithmetic mean; at least one value."""
     return float(np.mean(list(values)))
 

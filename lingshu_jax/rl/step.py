@@ -8,6 +8,8 @@ compiled program, and the number that divides their sums is known before the fir
 Axes: B rows of a pass, T tokens.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -131,6 +133,7 @@ def add_passes(total: PassSums, one: PassSums) -> PassSums:
 def update(
     state: train_state.TrainState,
     passes: PassSums,
+    rates: Mapping[str, Any],
     *,
     optimizer: optax.GradientTransformation,
 ) -> tuple[train_state.TrainState, Metrics]:
@@ -139,15 +142,17 @@ def update(
     Args:
       state: Before the step; donate it.
       passes: The sum of all passes of the update.
+      rates: Path -> learning rate of every trained leaf.
       optimizer: From `optim.make_optimizer`.
 
     Returns:
       The state after the step, and scalars by name.
     """
-    updates, opt_state = optimizer.update(passes.gradients, state.opt_state, state.trained)
-    state = state.replace(
+    directions, opt_state = optimizer.update(passes.gradients, state.opt_state, state.trained)
+    state = dataclasses.replace(
+        state,
         step=state.step + 1,
-        trained=optax.apply_updates(state.trained, updates),
+        trained=optim.descend(state.trained, directions, rates),
         opt_state=opt_state,
     )
     means = {k: losses.divide(total, passes.num_tokens) for k, total in passes.means.items()}
@@ -160,6 +165,6 @@ def update(
 def _predict(
     params: Any, batch: structs.Batch, model: qwen2_5_vl.Qwen2_5_VL
 ) -> tuple[Array, Array]:
-    hidden = model.apply({"params": params}, batch)
-    head = model.apply({"params": params}, method=model.head_kernel)
+    hidden = qwen2_5_vl.apply(model, params, batch)
+    head = qwen2_5_vl.apply(model, params, method=model.head_kernel)
     return stage_losses.token_logprobs(hidden, head, batch.tokens)

@@ -7,10 +7,10 @@ Files in `configs/` return a `StageConfig`; flags override single fields
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 from lingshu_jax.common import errors
-from lingshu_jax.data import sources
+from lingshu_jax.data import packing, sources
 from lingshu_jax.models import layers, sizes
 
 STAGES = ("shallow_align", "deep_align", "instruct", "rl")
@@ -90,6 +90,11 @@ class DataConfig:
     seed: int = 42
     verify_images: bool = False
 
+    @property
+    def checked_normalization(self) -> packing.Normalization:
+        """`normalization` after `validate`, by the type that packing wants."""
+        return cast(packing.Normalization, self.normalization)
+
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
         _require(bool(self.sources), "data.sources", self.sources, "at least one source")
@@ -105,11 +110,12 @@ class DataConfig:
         _require(self.rows_per_batch >= 1, "data.rows_per_batch", self.rows_per_batch, ">= 1")
         per_row = self.sequences_per_row
         _require(per_row >= 0, "data.sequences_per_row", per_row, ">= 0")
+        known = NORMALIZATIONS
         _require(
-            self.normalization in NORMALIZATIONS,
+            self.normalization in known,
             "data.normalization",
             self.normalization,
-            f"one of {NORMALIZATIONS}",
+            f"one of {known}",
         )
         _require(
             0 < self.min_pixels <= self.max_pixels,

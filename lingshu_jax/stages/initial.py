@@ -113,6 +113,8 @@ def make_random_folder(
     model = qwen2_5_vl.Qwen2_5_VL(size=size)
     params = jax.jit(lambda key: qwen2_5_vl.init_params(model, key))(jax.random.key(seed))
     hf.write_weights(params, size, partial)
-    (partial / "config.json").write_text(json.dumps(hf_config.dump(size, dtype="float32"), indent=2))
+    (partial / "config.json").write_text(
+        json.dumps(hf_config.dump(size, dtype="float32"), indent=2)
+    )
     partial.rename(folder)
     return folder

@@ -102,9 +102,7 @@ def write_dropped(workdir: pathlib.Path, dropped: Sequence[sources.Dropped]) -> 
     formats.write_jsonl(workdir / "dropped.jsonl", (dataclasses.asdict(row) for row in dropped))
 
 
-def _weigh(
-    examples: list[sources.Example], weight: float, seed: int
-) -> list[sources.Example]:
+def _weigh(examples: list[sources.Example], weight: float, seed: int) -> list[sources.Example]:
     """Whole copies, then a seeded sample for the rest of the weight."""
     count = round(len(examples) * weight)
     copies, rest = divmod(count, max(len(examples), 1))

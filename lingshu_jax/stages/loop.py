@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tqdm
 
 from lingshu_jax.common import checkpoints, metrics, runtime, sharding, structs
@@ -48,7 +47,7 @@ def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, An
     start = inputs.find_initial(config, mixture, workdir)
     batches = make_pipeline(config, mixture, start.assets)
     inputs.write_dropped(workdir, [*mixture.dropped, *batches.dropped])
-    total_steps = config.steps or batches.num_batches
+    total_steps = config.steps or batches.num_batches or 0
     trainer = Trainer(config, start, total_steps=total_steps, workdir=workdir)
     data_state = trainer.restore().get(DATA)
     rows = _train(trainer, batches, data_state, mixture.names)
@@ -89,7 +88,7 @@ def make_pipeline(
         rows_per_batch=data.rows_per_batch,
         epochs=config.epochs or None,
         seed=data.seed,
-        normalization=data.normalization,
+        normalization=data.checked_normalization,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         verify_images=data.verify_images,
@@ -143,11 +142,9 @@ class Trainer:
         self.model = make_model(config.model, start.size)
         params = start.load(self.mesh, jnp.dtype(config.model.param_dtype))
         self.groups = optim.assign_groups(list(optim.flatten(params)), config.optim.trainable)
-        self.optimizer = optim.make_optimizer(self.groups, config.optim, total_steps)
+        self.optimizer = optim.make_optimizer(config.optim)
         self.state = train_state.create(params, self.groups, self.optimizer, self.mesh)
-        self._saved = checkpoints.Checkpoints(
-            workdir / "checkpoints", keep=config.keep_checkpoints
-        )
+        self._saved = checkpoints.Checkpoints(workdir / "checkpoints", keep=config.keep_checkpoints)
         if runtime.is_main_host():
             described = optim.describe(params, self.groups, config.optim.weight_decay)
             (workdir / "params.txt").write_text(described, encoding="utf-8")
@@ -183,6 +180,10 @@ class Trainer:
     def learning_rates(self) -> dict[str, float]:
         """`lr/<pattern>` that the next step will use."""
         return optim.learning_rates(self.groups, self.config.optim, self.total_steps, self.step)
+
+    def leaf_rates(self) -> dict[str, np.float32]:
+        """The same for each trained leaf, by path."""
+        return optim.leaf_rates(self.groups, self.config.optim, self.total_steps, self.step)
 
     def is_trained(self, part: str) -> bool:
         """Whether any parameter under `part/` is trained."""
@@ -232,7 +233,7 @@ def _train(
         clock.lap("data")
         rates = trainer.learning_rates()
         batch = structs.Batch.from_arrays(sharding.place_batch(arrays, trainer.mesh))
-        trainer.state, values = step_fn(trainer.state, batch)
+        trainer.state, values = step_fn(trainer.state, batch, trainer.leaf_rates())
         scalars = host_scalars(values, sources)
         clock.lap("step")
         row = {**scalars, **rates, **describe_batch(arrays, trainer, clock)}

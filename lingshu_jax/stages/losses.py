@@ -88,9 +88,7 @@ def token_logprobs(
       Log-probabilities and entropies, float32, at the target's place.
     """
     rows, length, width = hidden.shape
-    flat = chunked_logprobs(
-        hidden[:, :-1].reshape(-1, width), head, tokens[:, 1:].reshape(-1)
-    )
+    flat = chunked_logprobs(hidden[:, :-1].reshape(-1, width), head, tokens[:, 1:].reshape(-1))
     shape = (rows, length - 1)
     first = ((0, 0), (1, 0))
     return (

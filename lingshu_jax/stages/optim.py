@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lingshu_jax.common import errors, sharding
@@ -95,7 +95,9 @@ def split(params: Any, groups: tuple[Group, ...]) -> tuple[Leaves, Leaves]:
     )
 
 
-def make_schedule(peak: float, config: stage_config.OptimConfig, total_steps: int) -> optax.Schedule:
+def make_schedule(
+    peak: float, config: stage_config.OptimConfig, total_steps: int
+) -> optax.Schedule:
     """Linear warm-up from 0, then cosine to `final_fraction` of the peak.
 
     Args:
@@ -112,32 +114,53 @@ def make_schedule(peak: float, config: stage_config.OptimConfig, total_steps: in
     )
 
 
-def make_optimizer(
-    groups: tuple[Group, ...], config: stage_config.OptimConfig, total_steps: int
-) -> optax.GradientTransformation:
-    """Global-norm clipping in float32, then AdamW with each group's schedule.
+def make_optimizer(config: stage_config.OptimConfig) -> optax.GradientTransformation:
+    """Global-norm clipping in float32, then Adam's direction with decoupled weight decay.
 
-    Works on the flat dict of trained leaves; the second element of its state is the count
-    and the moments, the same shape for all groups, so that a checkpoint does not depend on
-    how parameters are grouped.
+    Works on the flat dict of trained leaves. Learning rates are not in it: they are data of
+    each step (`descend`), so that another schedule is the same compiled program.
 
     Args:
-      groups: From `assign_groups`.
       config: AdamW's constants.
-      total_steps: Optimizer steps of the run.
     """
-    schedules = {
-        name: make_schedule(group.peak, config, total_steps)
-        for group in groups
-        if group.peak is not None
-        for name in group.names
-    }
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps),
         optax.add_decayed_weights(config.weight_decay, mask=_is_decayed),
-        _scale_by_group(schedules),
     )
+
+
+def descend(trained: Leaves, directions: Any, rates: Mapping[str, Any]) -> Leaves:
+    """leaf - rate * direction, by path.
+
+    Args:
+      trained: Path -> leaf.
+      directions: From the optimizer.
+      rates: Path -> learning rate, from `leaf_rates`.
+    """
+    return {
+        name: leaf - (rates[name] * directions[name]).astype(leaf.dtype)
+        for name, leaf in trained.items()
+    }
+
+
+def leaf_rates(
+    groups: tuple[Group, ...], config: stage_config.OptimConfig, total_steps: int, step: int
+) -> dict[str, np.float32]:
+    """Path -> learning rate of every trained leaf at a step.
+
+    Args:
+      groups: From `assign_groups`.
+      config: Warm-up and end.
+      total_steps: Optimizer steps of the run.
+      step: Steps taken before.
+    """
+    return {
+        name: np.float32(_rate(group.peak, config, total_steps, step))
+        for group in groups
+        if group.peak is not None
+        for name in group.names
+    }
 
 
 def learning_rates(
@@ -145,7 +168,7 @@ def learning_rates(
 ) -> dict[str, float]:
     """`lr/<pattern>` of each trained group at a step, for the metrics row."""
     return {
-        f"lr/{group.pattern}": float(make_schedule(group.peak, config, total_steps)(step))
+        f"lr/{group.pattern}": _rate(group.peak, config, total_steps, step)
         for group in groups
         if group.peak is not None
     }
@@ -182,14 +205,5 @@ def _is_decayed(leaves: Mapping[str, Any]) -> dict[str, bool]:
     return {name: name.endswith(("kernel", "embedding", "head")) for name in leaves}
 
 
-def _scale_by_group(schedules: Mapping[str, optax.Schedule]) -> optax.GradientTransformation:
-    def init(params: Any) -> optax.ScaleByScheduleState:
-        del params
-        return optax.ScaleByScheduleState(count=jnp.zeros([], jnp.int32))
-
-    def update(updates: Leaves, state: Any, params: Any = None) -> tuple[Leaves, Any]:
-        del params
-        scaled = {name: -schedules[name](state.count) * u for name, u in updates.items()}
-        return scaled, optax.ScaleByScheduleState(count=optax.safe_increment(state.count))
-
-    return optax.GradientTransformation(init, update)
+def _rate(peak: float, config: stage_config.OptimConfig, total_steps: int, step: int) -> float:
+    return float(np.asarray(make_schedule(peak, config, total_steps)(step)))

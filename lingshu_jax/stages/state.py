@@ -72,7 +72,7 @@ def opt_shardings(
     )
 
     def place(path: Any, leaf: Any) -> jax.sharding.Sharding:
-        name = getattr(path[-1], "key", None)
+        name = str(getattr(path[-1], "key", ""))
         is_moment = name in by_name and leaf.shape == trained[name].shape
         return by_name[name] if is_moment else sharding.replicated(mesh)
 
@@ -145,6 +145,4 @@ def _flatten_like(target: Any, nested: Any) -> Any:
 
 
 def _abstract(tree: Any) -> Any:
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree
-    )
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)

@@ -5,7 +5,8 @@
 Axes: B rows of the global batch, A accumulation steps.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -16,20 +17,21 @@ from jaxtyping import Array, Float
 from lingshu_jax.common import structs
 from lingshu_jax.models import qwen2_5_vl
 from lingshu_jax.stages import losses, optim
-from lingshu_jax.stages.state import TrainState  # `state` names the value below
+from lingshu_jax.stages import state as train_state
 
 Metrics = dict[str, Array]
 
 
 def train_step(
-    state: TrainState,
+    state: train_state.TrainState,
     batch: structs.Batch,
+    rates: Mapping[str, Any],
     *,
     model: qwen2_5_vl.Qwen2_5_VL,
     optimizer: optax.GradientTransformation,
     accumulation_steps: int,
     num_sources: int,
-) -> tuple[TrainState, Metrics]:
+) -> tuple[train_state.TrainState, Metrics]:
     """One optimizer step on a global batch.
 
     Losses and gradients are weighted sums over all micro-batches, rows and devices, divided
@@ -38,6 +40,7 @@ def train_step(
     Args:
       state: Before the step; donate it.
       batch: B rows; B divides by `accumulation_steps`.
+      rates: Path -> learning rate of every trained leaf.
       model: The model.
       optimizer: From `optim.make_optimizer`.
       accumulation_steps: A, micro-batches one after the other.
@@ -56,15 +59,16 @@ def train_step(
     gradients, (loss, by_source) = accumulate(sums, state.trained, batch, accumulation_steps)
     scale = 1.0 / jnp.maximum(loss.weight, 1e-20)
     gradients = jax.tree.map(lambda g: g * scale.astype(g.dtype), gradients)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.trained)
+    directions, opt_state = optimizer.update(gradients, state.opt_state, state.trained)
     metrics = {
         "loss": loss.mean(),
         "source_loss": by_source.total / by_source.weight,
         **gradient_norms(gradients),
     }
-    state = state.replace(
+    state = dataclasses.replace(
+        state,
         step=state.step + 1,
-        trained=optax.apply_updates(state.trained, updates),
+        trained=optim.descend(state.trained, directions, rates),
         opt_state=opt_state,
     )
     return state, metrics
@@ -81,8 +85,8 @@ def batch_loss(
       model: The model.
       num_sources: Sources of the mixture.
     """
-    hidden = model.apply({"params": params}, batch)
-    head = model.apply({"params": params}, method=model.head_kernel)
+    hidden = qwen2_5_vl.apply(model, params, batch)
+    head = qwen2_5_vl.apply(model, params, method=model.head_kernel)
     logprobs, _ = losses.token_logprobs(hidden, head, batch.tokens)
     weights = batch.loss_weights
     sources = jnp.where(batch.source_ids >= 0, batch.source_ids, num_sources)
@@ -111,7 +115,7 @@ def accumulate(
     Returns:
       Gradients of the summed scalar, and the summed tree.
     """
-    gradient = jax.grad(sums, has_aux=True)
+    gradient: Callable[..., Any] = jax.grad(sums, has_aux=True)
     if accumulation_steps == 1:
         return gradient(trained, batch)
     micro = jax.tree.map(
@@ -133,6 +137,7 @@ def gradient_norms(gradients: optim.Leaves) -> dict[str, Float[Array, ""]]:
     for name, leaf in gradients.items():
         part = name.partition("/")[0]
         square = jnp.sum(jnp.square(leaf.astype(jnp.float32)))
-        squares[part] = squares.get(part, jnp.float32(0.0)) + square
+        squares[part] = squares[part] + square if part in squares else square
     norms = {f"grad_norm/{part}": jnp.sqrt(square) for part, square in squares.items()}
-    return {"grad_norm": jnp.sqrt(sum(squares.values(), jnp.float32(0.0))), **norms}
+    total = jnp.sum(jnp.stack(list(squares.values())))
+    return {"grad_norm": jnp.sqrt(total), **norms}

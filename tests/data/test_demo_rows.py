@@ -142,9 +142,12 @@ def test_text_only_and_two_image_rows_are_there(rows):
 def test_captions_say_what_the_header_says(rows):
     texts = [row["messages"][1]["content"][0]["text"] for row in rows["captions"]]
     assert any(re.search("axial MR image, 2.2 mm thick", text) for text in texts)
-    assert any(re.search(r"ultrasound image, frame \d+ of 30", text) for text in texts)
+    assert any(
+        re.search("ultrasound image, from a clip. It is mostly (dark|bright)", text)
+        for text in texts
+    )
     assert any("body part whole body" in text for text in texts)
-    assert max(map(len, texts)) < 100 and not any("None" in text for text in texts)
+    assert max(map(len, texts)) < 120 and not any("None" in text for text in texts)
 
 
 @pytest.fixture

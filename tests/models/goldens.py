@@ -22,7 +22,7 @@ from PIL import Image
 
 from lingshu_jax.common import geometry, structs
 from lingshu_jax.data import images, messages, packing
-from lingshu_jax.models import hf, qwen2_5_vl, sizes
+from lingshu_jax.models import generate, hf, qwen2_5_vl, sizes
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "golden"
 NAMES = ("regular_untied", "irregular_tied")
@@ -137,6 +137,11 @@ def make_batch(
         for row in rows
     ]
     return structs.Batch.from_arrays({k: np.stack([a[k] for a in arrays]) for k in arrays[0]})
+
+
+quick_generate = compiled_quickly(static_argnames=("model", "samples", "capacity", "stop_ids"))(
+    generate.generate
+)
 
 
 @compiled_quickly(static_argnames="model")

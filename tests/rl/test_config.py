@@ -1,0 +1,69 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""The stage's config: what the paper states, and what is refused."""
+
+import pytest
+
+from configs import stage4_rl
+from lingshu_jax.common import errors
+
+SIZES = ("tiny", "3b", "7b", "32b", "72b")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_validates(size):
+    stage4_rl.get_config(size).validate()
+
+
+def test_the_paper_s_values():
+    config = stage4_rl.get_config("7b")
+    rl = config.rl
+    assert (rl.prompts_per_rollout, rl.prompts_per_update, rl.updates_per_rollout) == (512, 128, 4)
+    assert (rl.rollouts_per_prompt, rl.temperature, rl.kl_coef) == (16, 1.0, 1e-3)
+    assert rl.max_prompt_tokens + rl.max_new_tokens == config.data.tokens_per_row == 4096
+    assert {rate for _, rate in config.optim.trainable} == {1e-6}
+    assert (rl.reward.format_weight, rl.reward.accuracy_weight) == (0.5, 1.0)
+    assert config.epochs == 1
+
+
+def test_steps_of_an_epoch():
+    rl = stage4_rl.get_config("7b").rl
+    # 100K questions: 195 whole rollout batches of 512, 4 updates each.
+    assert rl.total_steps(steps=0, epochs=1, num_prompts=100_000) == 780
+    assert rl.total_steps(steps=0, epochs=1, num_prompts=10) == 4
+    assert rl.total_steps(steps=12, epochs=0, num_prompts=10) == 12
+
+
+def set_field(config, path, value):
+    *parents, name = path.split(".")
+    for parent in parents:
+        config = getattr(config, parent)
+    assert hasattr(config, name)
+    setattr(config, name, value)
+
+
+BAD = {
+    # name: (field, value, words of the message)
+    "split_group": ("rl.prompts_per_update", 100, "divisor of prompts_per_rollout 512, got 100"),
+    "group_of_one": ("rl.rollouts_per_prompt", 1, "rl.rollouts_per_prompt must be >= 2"),
+    "greedy_rollouts": ("rl.temperature", 0.0, "rl.temperature must be > 0"),
+    "clip_low": ("rl.clip_low", 1.5, "rl.clip_low must be in (0, 1), got 1.5"),
+    "negative_kl": ("rl.kl_coef", -1.0, "rl.kl_coef must be >= 0"),
+    "cap_below_one": ("rl.importance_cap", 0.5, "rl.importance_cap must be >= 1, or 0"),
+    "too_long": ("rl.max_new_tokens", 4096, "data.tokens_per_row must be >= "),
+    "save_inside_a_rollout": ("save_every_steps", 7, "multiple of the 4 updates a rollout, got 7"),
+    "other_stage": ("stage", "instruct", "stage must be 'rl', got 'instruct'"),
+    "accumulation": ("accumulation_steps", 2, "accumulation_steps must be 1"),
+    "reward_weight": ("rl.reward.format_weight", -0.5, "rl.reward.format_weight must be >= 0"),
+    "eval_samples": ("rl.eval.samples_per_prompt", 0, "rl.eval.samples_per_prompt must be >= 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD.keys())
+def test_a_bad_value_is_named(case):
+    path, value, message = case
+    config = stage4_rl.get_config("7b")
+    set_field(config, path, value)
+    with pytest.raises(errors.UserError) as raised:
+        config.validate()
+    assert message in str(raised.value)

@@ -1,0 +1,172 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""The whole of stage 4 at a very small size: files, evaluation, resume, learning."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from lingshu_jax.common import errors
+from lingshu_jax.data import sources
+from lingshu_jax.rl import config as rl_config
+from lingshu_jax.rl import loop, rewards, rollout
+from lingshu_jax.stages import config as stage_config
+from tests import small
+
+STEPS = 4
+
+
+def make_config(model, folder, **changes):
+    data = stage_config.DataConfig(
+        sources=(sources.Source(name="train", path="train.jsonl"),),
+        root=str(folder),
+        tokens_per_row=128,
+        patches_per_row=128,
+        rows_per_batch=8,
+        normalization="token",
+        **small.PIXELS,
+    )
+    exam = rl_config.EvalConfig(
+        sources=(sources.Source(name="test", path="test.jsonl"),),
+        every_steps=2,
+        prompts=2,
+        samples_per_prompt=4,
+        greedy=False,
+    )
+    rl = rl_config.RLConfig(
+        prompts_per_rollout=4,
+        prompts_per_update=2,
+        rollouts_per_prompt=4,
+        max_prompt_tokens=100,
+        max_new_tokens=12,
+        instruction="",
+        generation_rows=16,
+        eval=exam,
+    )
+    optim = stage_config.OptimConfig(trainable=((".*", 3e-3),), warmup_steps=0, final_fraction=1.0)
+    model_config = stage_config.ModelConfig(
+        init_from=str(model), compute_dtype="float32", remat="none"
+    )
+    config = rl_config.RLStageConfig(
+        stage="rl",
+        model=model_config,
+        data=data,
+        optim=optim,
+        rl=rl,
+        steps=STEPS,
+        save_every_steps=2,
+    )
+    config = dataclasses.replace(config, **changes)
+    config.validate()
+    return config
+
+
+def small_ids(completion, question, *, finish_reason):
+    """Pays for plain letters, which a random model writes now and then."""
+    del question, finish_reason
+    share = sum(c.isascii() and c.isalpha() for c in completion) / max(len(completion), 1)
+    return rewards.Reward(share, {"format": 0.0, "accuracy": share}, "ok", None)
+
+
+class Power:
+    """Fails when it is asked for the n-th time: a machine that dies."""
+
+    def __init__(self, uses):
+        self.left = uses
+
+    def __call__(self, completion, question, *, finish_reason):
+        self.left -= 1
+        if self.left < 0:
+            raise InterruptedError
+        return small_ids(completion, question, finish_reason=finish_reason)
+
+
+@pytest.fixture(scope="module")
+def finished(model_folder, question_folder, tmp_path_factory):
+    """A run from beginning to end: its config, folder and summary."""
+    workdir = tmp_path_factory.mktemp("run")
+    config = make_config(model_folder, question_folder)
+    summary = loop.run(config, workdir, reward_fn=small_ids)
+    return config, workdir, summary
+
+
+def read_metrics(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def timeless(row):
+    measured = ("seconds/", "goodput", "memory_bytes", "tokens_per_second", "mfu")
+    return {k: v for k, v in row.items() if not any(word in k for word in measured)}
+
+
+def test_files_of_a_run(finished):
+    _, workdir, summary = finished
+    assert [row["step"] for row in read_metrics(workdir)] == [1, 2, 3, 4]
+    assert {p.name for p in (workdir / "rollouts").iterdir()} == {"000001.jsonl", "000003.jsonl"}
+    assert len(list(rollout.read_records(workdir / "rollouts"))) == 2 * 4 * 4
+    assert (workdir / "dropped.jsonl").read_text() == ""
+    assert json.loads((workdir / "finished.json").read_text()) == summary
+    assert summary["steps"] == STEPS and summary["prompts"] == 5 and summary["held_out"] == 2
+    assert summary["last_quarter"]["eval/accuracy"] is not None
+
+
+def test_first_update_of_a_rollout_is_on_policy(finished):
+    rows = read_metrics(finished[1])
+    assert [row["staleness"] for row in rows] == [0.0, 1.0, 0.0, 1.0]
+    assert [row["ratio/max_deviation"] == 0.0 for row in rows] == [True, False, True, False]
+
+
+def test_sampler_and_learner_agree(finished):
+    rows = read_metrics(finished[1])
+    assert max(row["logprob_gap/max"] for row in rows) < 1e-3
+    assert all(row["importance/truncated"] == 0.0 for row in rows)
+
+
+def test_reference_is_what_the_stage_began_with(finished):
+    rows = read_metrics(finished[1])
+    assert abs(rows[0]["kl"]) < 1e-6
+    assert rows[-1]["kl"] > 1e-6
+
+
+def test_evaluation_stands_beside_its_blind_value(finished):
+    rows = read_metrics(finished[1])
+    examined = [row for row in rows if "eval/step" in row]
+    assert [row["eval/step"] for row in examined] == [0.0, 2.0, 4.0]
+    assert all({"eval/accuracy", "blind/accuracy", "blind/share"} <= set(row) for row in examined)
+
+
+def test_a_finished_run_is_left_alone(finished):
+    config, workdir, summary = finished
+    before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*.jsonl")}
+    assert loop.run(config, workdir, reward_fn=Power(0)) == summary
+    assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*.jsonl")}
+
+
+def test_interrupted_run_continues_with_the_same_numbers(finished, tmp_path):
+    config, workdir, _ = finished
+    # 2 x 8 held-out answers and 16 rollouts a batch: dies while judging the second batch.
+    with pytest.raises(InterruptedError):
+        loop.run(config, tmp_path, reward_fn=Power(2 * 16 + 16 + 5))
+    assert len(read_metrics(tmp_path)) == 2
+    loop.run(config, tmp_path, reward_fn=small_ids)
+    for row, want in zip(read_metrics(tmp_path), read_metrics(workdir), strict=True):
+        got = timeless(row)
+        assert got.keys() == timeless(want).keys()
+        np.testing.assert_allclose(list(got.values()), list(timeless(want).values()), rtol=1e-4)
+    for path in (workdir / "rollouts").iterdir():
+        assert (tmp_path / "rollouts" / path.name).read_text() == path.read_text()
+
+
+def test_another_config_in_the_same_folder_is_refused(finished, model_folder, question_folder):
+    changed = make_config(model_folder, question_folder, seed=1)
+    with pytest.raises(errors.UserError, match="holds a run with seed = 42"):
+        loop.run(changed, finished[1])
+
+
+def test_no_usable_prompt_is_named(model_folder, question_folder, tmp_path):
+    config = make_config(model_folder, question_folder)
+    config.rl.max_prompt_tokens = 3
+    with pytest.raises(errors.UserError, match="no prompt to train on, 5 dropped; the first"):
+        loop.run(config, tmp_path)
