@@ -86,7 +86,7 @@ def _tiny() -> rl_config.RLStageConfig:
             root=config.DEMO,
             tokens_per_row=384,
             patches_per_row=192,
-            rows_per_batch=4,
+            rows_per_batch=3,
             normalization="token",
             min_pixels=56 * 56,
             max_pixels=168 * 168,

@@ -8,7 +8,10 @@ heads, the blocks are neither all windowed nor all full.
 
 import dataclasses
 import json
+import os
 import pathlib
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,6 +57,36 @@ SIZE = sizes.ModelSize(
 MODEL = qwen2_5_vl.Qwen2_5_VL(size=SIZE)
 BUDGET = packing.Budget(tokens=96, patches=192)
 PIXELS = {"min_pixels": 28 * 28, "max_pixels": 28 * 28 * 12}
+
+
+def start(module: str, *args: str) -> subprocess.Popen[str]:
+    """Starts `python -m lingshu_jax.<module>` in the root of the checkout, on one device."""
+    # Without LLVM's optimisations a program compiles three times faster.
+    flags = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": "."}
+    return subprocess.Popen(
+        [sys.executable, "-m", f"lingshu_jax.{module}", *args],
+        cwd=pathlib.Path(__file__).resolve().parents[1],
+        env={**os.environ, **flags},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Waits for a command that must succeed; what it printed."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+def fail(process: subprocess.Popen[str]) -> str:
+    """Waits for a command that must refuse its input; the one line on standard error."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 2, err
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1, err
+    assert "Traceback" not in err and 'File "' not in err, err
+    return err
 
 
 def random_params(size: sizes.ModelSize = SIZE, seed: int = 0, std: float = 0.1) -> layers.Params:
@@ -123,7 +156,7 @@ def sequence(
         ids += [special.vision_start, *inside, special.vision_end, int(rng.integers(256))]
     weights = np.array([0.0] * len(ids) + [1.0] * answer, np.float32)
     ids += rng.integers(0, 256, answer).tolist()
-    encoded = goldens.to_encoded(name, np.array(ids), weights, media, shape)
+    encoded = goldens.to_encoded(name, np.array(ids), weights, media=media, shape=shape)
     return dataclasses.replace(encoded, source_id=source)
 
 

@@ -119,18 +119,15 @@ class Checkpoints:
                 f"{self.folder} holds no complete checkpoint"
                 + ("" if step is None else f" of step {step}; it has {self._manager.all_steps()}")
             )
-        items: dict[str, Any] = {
-            "params": ocp.args.StandardRestore(abstract_params),
-            "meta": ocp.args.JsonRestore(),
-        }
+        items: dict[str, Any] = {"params": abstract_params}
         if abstract_opt_state is not None:
-            items["opt_state"] = ocp.args.StandardRestore(abstract_opt_state)
-        try:
-            saved: Any = self._manager.restore(step, args=ocp.args.Composite(**items))
-        except (ValueError, KeyError, FileNotFoundError) as error:
-            raise errors.UserError(
-                f"checkpoint {self.folder / str(step)} cannot be read: {error}"
-            ) from error
+            items["opt_state"] = abstract_opt_state
+        for name, wanted in items.items():
+            _check_same_leaves(self.folder.absolute() / str(step) / name, wanted)
+        args = {name: ocp.args.StandardRestore(wanted) for name, wanted in items.items()}
+        saved: Any = self._manager.restore(
+            step, args=ocp.args.Composite(meta=ocp.args.JsonRestore(), **args)
+        )
         return Restored(step, saved.params, saved.get("opt_state"), saved.meta)
 
     def wait(self) -> None:
@@ -166,6 +163,35 @@ def is_weight_file(name: str) -> bool:
     True
     """
     return name.endswith((".safetensors", ".bin", ".pt", ".pth", ".index.json"))
+
+
+def _check_same_leaves(item: pathlib.Path, wanted: Any) -> None:
+    """Compares names and shapes before reading: half a restore would be of no use."""
+    with ocp.StandardCheckpointer() as reader:
+        try:
+            metadata: Any = reader.metadata(item)
+        except (ValueError, FileNotFoundError) as error:
+            raise errors.UserError(f"checkpoint {item} cannot be read: {error}") from error
+    saved, needed = _shapes(metadata.item_metadata.tree), _shapes(wanted)
+    if saved != needed:
+        missing = sorted(needed.keys() - saved.keys())
+        unused = sorted(saved.keys() - needed.keys())
+        both = sorted(saved.keys() & needed.keys())
+        other = [f"{n} {saved[n]} not {needed[n]}" for n in both if saved[n] != needed[n]]
+        raise errors.UserError(
+            f"checkpoint {item} holds other arrays: missing {missing[:8]}, unused {unused[:8]}, "
+            f"of another shape {other[:8]}"
+        )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {_leaf_name(path): tuple(leaf.shape) for path, leaf in leaves}
+
+
+def _leaf_name(path: Any) -> str:
+    """Named tuples are stored as dicts: only what a key says counts, not its kind."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def abstract(tree: Any, shardings: Any) -> Any:

@@ -5,10 +5,13 @@
 import logging
 import os
 import pathlib
+from typing import Any
 
 import jax
 
 from lingshu_jax.common import errors
+
+_CONFIG: Any = jax.config  # its fields are made at run time, which no type checker sees
 
 # A host that is part of one of these gets its peers' addresses from the environment.
 _CLUSTER_VARIABLES = (
@@ -32,7 +35,7 @@ def start() -> None:
     _ignore_absent_accelerators()
     if _has_several_hosts() and not jax.distributed.is_initialized():
         jax.distributed.initialize()
-    if not jax.config.read("jax_compilation_cache_dir"):
+    if not _CONFIG.jax_compilation_cache_dir:
         cache = pathlib.Path.home() / ".cache" / "lingshu_jax" / "compiled"
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -52,7 +55,7 @@ def _ignore_absent_accelerators() -> None:
     # libtpu beside a CPU jax (the extra [aot]) would look for a TPU and complain at length.
     devices = [*pathlib.Path("/dev").glob("accel*"), *pathlib.Path("/dev").glob("nvidia[0-9]*")]
     devices += pathlib.Path("/dev").glob("vfio/[0-9]*")
-    if not devices and not jax.config.read("jax_platforms"):
+    if not devices and not _CONFIG.jax_platforms:
         jax.config.update("jax_platforms", "cpu")
 
 

@@ -70,7 +70,7 @@ SHAPES = (
     (90, 150),
     (150, 90),
 )
-MAX_VIEWS = 60  # of one picture
+MAX_VIEWS = 180  # of one picture
 INVERTED = 0.3  # share of views with inverted gray values
 
 

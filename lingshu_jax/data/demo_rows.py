@@ -30,12 +30,12 @@ from lingshu_jax.data import demo_images, demo_questions, formats
 
 FILES = ("captions", "instruct", "vqa_train", "vqa_test")
 MANIFEST = "demo_rows.json"
-VERSION = 1  # of the rows; a folder of another version is made again
-TRAIN_VIEWS, TEST_VIEWS = 720, 150
-RL_SHARE = 0.4  # of the training views; the others go to instruct.jsonl
-MOST_INSTRUCT, MOST_RL, MOST_TEST = 180, 96, 48  # questions of one kind
-MOST_WIDER = 48  # its answer needs no pixels
-PAIRS = 24  # two-image rows of each of three kinds
+VERSION = 2  # of the rows; a folder of another version is made again
+TRAIN_VIEWS, TEST_VIEWS = 2100, 150
+RL_SHARE = 0.2  # of the training views; the others go to instruct.jsonl
+MOST_INSTRUCT, MOST_RL, MOST_TEST = 600, 120, 30  # questions of one kind
+MOST_WIDER = 90  # its answer needs no pixels
+PAIRS = 60  # two-image rows of each of three kinds
 
 CAPTION_PROMPTS = (
     "Describe the image.",

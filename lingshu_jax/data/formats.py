@@ -7,6 +7,7 @@ silence and nothing is repaired. `sources.read` gives them their source's name.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -283,9 +284,11 @@ def _vqa_rad_record(row: dict[str, Any], *, line: int, row_id: str, images: Path
     missing = {"question", "answer", "image_name"} - set(row)
     if missing:
         raise RowError(f"missing keys: {', '.join(sorted(missing))}")
-    answer = str(row["answer"]).strip()
-    closed = answer.lower() in ("yes", "no")
-    question = prompts.ask(str(row["question"]).strip(), prompts.YES_NO if closed else prompts.OPEN)
+    # In the words of the copy that MedEvalKit asks: lower case, no blank before "?".
+    answer = str(row["answer"]).strip().lower()
+    closed = answer in ("yes", "no")
+    asked = re.sub(r"\s+\?", "?", str(row["question"]).strip().lower())
+    question = prompts.ask(asked, prompts.YES_NO if closed else prompts.OPEN)
     image = {"type": "image", "image": row["image_name"]}
     turns = [
         {"role": "user", "content": [image, {"type": "text", "text": question}]},

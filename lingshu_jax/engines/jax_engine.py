@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +68,7 @@ class JaxEngine:
     @classmethod
     def from_folder(
         cls, folder: pathlib.Path, *, blank_images: bool = False, rows: int = 32
-    ) -> Self:
+    ) -> "JaxEngine":
         """Loads a Hugging Face folder, in the dtype its weights are stored in.
 
         Args:

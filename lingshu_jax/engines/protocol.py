@@ -4,7 +4,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from lingshu_jax.common import errors
 
@@ -69,6 +69,7 @@ class Completion:
     finish_reason: FinishReason
 
 
+@runtime_checkable
 class Engine(Protocol):
     """A text generator."""
 

@@ -7,6 +7,7 @@ Files in `configs/` return a `StageConfig`; flags override single fields
 """
 
 import dataclasses
+import re
 from typing import Any, cast
 
 from lingshu_jax.common import errors
@@ -24,6 +25,14 @@ DEMO = "demo"
 def _require(condition: bool, field: str, value: Any, allowed: str) -> None:
     if not condition:
         raise errors.UserError(f"config.{field} must be {allowed}, got {value!r}")
+
+
+def _is_regex(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -155,13 +164,15 @@ class OptimConfig:
         _require(bool(self.trainable), "optim.trainable", self.trainable, "at least one pair")
         _require(self.warmup_steps >= 0, "optim.warmup_steps", self.warmup_steps, ">= 0")
         _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, ">= 0")
-        _require(self.clip_norm > 0, "optim.clip_norm", self.clip_norm, "> 0")
+        for name in ("clip_norm", "eps"):
+            _require(getattr(self, name) > 0, f"optim.{name}", getattr(self, name), "> 0")
         for name in ("b1", "b2"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"optim.{name}", value, "in [0, 1)")
         fraction = self.final_fraction
         _require(0 <= fraction <= 1, "optim.final_fraction", fraction, "in [0, 1]")
         for pattern, rate in self.trainable:
+            _require(_is_regex(pattern), "optim.trainable", pattern, "a regular expression")
             _require(rate is None or rate > 0, f"optim.trainable[{pattern!r}]", rate, "> 0 or None")
 
 
@@ -176,6 +187,11 @@ class MeshConfig:
     def sizes(self) -> dict[str, int]:
         """By axis name."""
         return dataclasses.asdict(self)
+
+    def validate(self) -> None:
+        """Raises UserError where a field is out of range."""
+        for name, size in self.sizes().items():
+            _require(size >= 1 or size == -1, f"mesh.{name}", size, ">= 1, or -1 for the rest")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -213,7 +229,7 @@ class StageConfig:
     def validate(self) -> None:
         """Raises UserError naming the first field that is out of range."""
         _require(self.stage in STAGES, "stage", self.stage, f"one of {STAGES}")
-        for part in (self.model, self.data, self.optim):
+        for part in (self.model, self.data, self.optim, self.mesh):
             part.validate()
         _require(
             (self.steps > 0) != (self.epochs > 0),

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from lingshu_jax.common import checkpoints, metrics, runtime, sharding, structs
+from lingshu_jax.common import checkpoints, errors, metrics, runtime, sharding, structs
 from lingshu_jax.data import messages, packing, pipeline
 from lingshu_jax.models import flops, hf_config, qwen2_5_vl, sizes
 from lingshu_jax.stages import config as stage_config
@@ -46,9 +46,9 @@ def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, An
     mixture = inputs.read_mixture(config.data, workdir)
     start = inputs.find_initial(config, mixture, workdir)
     batches = make_pipeline(config, mixture, start.assets)
-    inputs.write_dropped(workdir, [*mixture.dropped, *batches.dropped])
     total_steps = config.steps or batches.num_batches or 0
     trainer = Trainer(config, start, total_steps=total_steps, workdir=workdir)
+    inputs.write_dropped(workdir, [*mixture.dropped, *batches.dropped])
     data_state = trainer.restore().get(DATA)
     rows = _train(trainer, batches, data_state, mixture.names)
     summary = {
@@ -128,7 +128,7 @@ class Trainer:
         total_steps: int,
         workdir: pathlib.Path,
     ):
-        """Loads the weights, makes the state, writes `params.txt` and the side files.
+        """Loads the weights, makes the state, writes `params.txt` and the other side files.
 
         Args:
           config: The stage.
@@ -139,6 +139,7 @@ class Trainer:
         self.config, self.size, self.workdir = config, start.size, workdir
         self.total_steps = total_steps
         self.mesh = sharding.make_mesh(config.mesh.sizes())
+        _check_rows(config.data.rows_per_batch, sharding.batch_parts(self.mesh))
         self.model = make_model(config.model, start.size)
         params = start.load(self.mesh, jnp.dtype(config.model.param_dtype))
         self.groups = optim.assign_groups(list(optim.flatten(params)), config.optim.trainable)
@@ -146,6 +147,7 @@ class Trainer:
         self.state = train_state.create(params, self.groups, self.optimizer, self.mesh)
         self._saved = checkpoints.Checkpoints(workdir / "checkpoints", keep=config.keep_checkpoints)
         if runtime.is_main_host():
+            run_folder.begin(config, workdir)
             described = optim.describe(params, self.groups, config.optim.weight_decay)
             (workdir / "params.txt").write_text(described, encoding="utf-8")
             self._saved.write_assets(
@@ -178,7 +180,7 @@ class Trainer:
             train_state.save(self._saved, self.state, meta, step=self.step)
 
     def learning_rates(self) -> dict[str, float]:
-        """`lr/<pattern>` that the next step will use."""
+        """`lr/<group>` that the next step will use."""
         return optim.learning_rates(self.groups, self.config.optim, self.total_steps, self.step)
 
     def leaf_rates(self) -> dict[str, np.float32]:
@@ -210,6 +212,14 @@ def make_model(config: stage_config.ModelConfig, size: sizes.ModelSize) -> qwen2
     )
 
 
+def _check_rows(rows: int, parts: int) -> None:
+    if rows % parts:
+        raise errors.UserError(
+            f"config.data.rows_per_batch must be a multiple of the {parts} devices along the mesh "
+            f"axes data and fsdp, got {rows}"
+        )
+
+
 def _train(
     trainer: Trainer, batches: pipeline.Pipeline, data_state: Any, sources: tuple[str, ...]
 ) -> list[dict[str, Any]]:
@@ -237,7 +247,8 @@ def _train(
         scalars = host_scalars(values, sources)
         clock.lap("step")
         row = {**scalars, **rates, **describe_batch(arrays, trainer, clock)}
-        if trainer.step % trainer.config.log_every_steps == 0:
+        is_last = trainer.step == trainer.total_steps
+        if trainer.step % trainer.config.log_every_steps == 0 or is_last:
             writer.write(trainer.step, row)
         bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
         bar.update()

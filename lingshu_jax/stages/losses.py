@@ -42,7 +42,7 @@ def chunked_logprobs(
     """log softmax(hidden head)[labels] and its entropy, a chunk of targets at a time.
 
         logits = hidden head;  log Z = logsumexp(logits)
-        logprob = logits[label] - log Z;  entropy = log Z - sum_v softmax(logits)_v logits_v
+        logprob = logits[label] - log Z;  entropy = -sum_v p_v log p_v
 
     Args:
       hidden: Normalised hidden states, in the compute dtype.
@@ -64,8 +64,8 @@ def chunked_logprobs(
         logits = jnp.einsum("XD,DV->XV", hidden, head, preferred_element_type=jnp.float32)
         log_z = jax.nn.logsumexp(logits, axis=-1)
         chosen = jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
-        expected = jnp.sum(jnp.exp(logits - log_z[:, None]) * logits, axis=-1)
-        return chosen - log_z, log_z - expected
+        all_logprobs = logits - log_z[:, None]
+        return chosen - log_z, -jnp.sum(jnp.exp(all_logprobs) * all_logprobs, axis=-1)
 
     logprobs, entropies = jax.lax.map(lambda xs: one_chunk(*xs), (hidden, labels))
     return TokenLogprobs(logprobs.reshape(-1)[:targets], entropies.reshape(-1)[:targets])

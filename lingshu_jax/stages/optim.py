@@ -155,23 +155,30 @@ def leaf_rates(
       total_steps: Optimizer steps of the run.
       step: Steps taken before.
     """
-    return {
-        name: np.float32(_rate(group.peak, config, total_steps, step))
-        for group in groups
-        if group.peak is not None
-        for name in group.names
-    }
+    rates: dict[str, np.float32] = {}
+    for group in groups:
+        if group.peak is not None:
+            rate = np.float32(_rate(group.peak, config, total_steps, step))
+            rates.update(dict.fromkeys(group.names, rate))
+    return rates
 
 
 def learning_rates(
     groups: tuple[Group, ...], config: stage_config.OptimConfig, total_steps: int, step: int
 ) -> dict[str, float]:
-    """`lr/<pattern>` of each trained group at a step, for the metrics row."""
+    """`lr/<group>` of each trained group at a step, for the metrics row.
+
+    The name is the pattern without the signs that only a regex needs: `lr/vision`.
+    """
     return {
-        f"lr/{group.pattern}": _rate(group.peak, config, total_steps, step)
+        f"lr/{_plain_name(group.pattern)}": _rate(group.peak, config, total_steps, step)
         for group in groups
         if group.peak is not None
     }
+
+
+def _plain_name(pattern: str) -> str:
+    return re.sub(r"[^\w./-]", "", pattern).strip("/.") or "all"
 
 
 def describe(params: Any, groups: tuple[Group, ...], weight_decay: float) -> str:

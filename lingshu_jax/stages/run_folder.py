@@ -3,6 +3,7 @@
 """The folder of a run: its resolved config, its end, and refusing to mix two runs."""
 
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -17,7 +18,7 @@ _FREE_FIELDS = ("mesh", "log_every_steps", "keep_checkpoints", "save_every_steps
 
 
 def open_run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, Any] | None:
-    """Makes the folder, or finds the run that is to be continued.
+    """Finds the run that is to be continued; nothing is written yet.
 
     Args:
       config: As resolved and validated.
@@ -29,17 +30,28 @@ def open_run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[st
     Raises:
       UserError: If the folder holds a run of another config, or cannot be written.
     """
-    resolved = json.loads(json.dumps(stage_config.to_dict(config)))
+    existing = next(place for place in (workdir, *workdir.parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise errors.UserError(f"cannot write to --workdir {workdir}: {existing} is no such folder")
     path = workdir / CONFIG
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        if path.is_file():
-            _check_same(json.loads(path.read_text()), resolved, workdir)
-        write_json(path, resolved)
-    except OSError as error:
-        raise errors.UserError(f"cannot write to --workdir {workdir}: {error}") from error
+    if path.is_file():
+        _check_same(json.loads(path.read_text()), _resolved(config), workdir)
     finished = workdir / FINISHED
     return json.loads(finished.read_text()) if finished.is_file() else None
+
+
+def begin(config: stage_config.StageConfig, workdir: pathlib.Path) -> None:
+    """Writes `config.json`: from here on the folder holds this run.
+
+    Called when all inputs were found good, so that a mistake in the command can be mended
+    without removing the folder.
+
+    Args:
+      config: As resolved and validated.
+      workdir: The run's folder.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / CONFIG, _resolved(config))
 
 
 def finish(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
@@ -62,6 +74,11 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     partial.rename(path)
+
+
+def _resolved(config: stage_config.StageConfig) -> dict[str, Any]:
+    """The config as it reads when it comes back from JSON."""
+    return json.loads(json.dumps(stage_config.to_dict(config)))
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], workdir: pathlib.Path) -> None:

@@ -39,8 +39,8 @@ def pixels_of(made, row):
 
 def test_size(made, rows):
     assert {name: len(rows[name]) for name in rows} == made.counts
-    assert 400 <= sum(made.images.values()) <= 800
-    assert made.counts["instruct"] + made.counts["vqa_train"] + made.counts["vqa_test"] > 1500
+    assert 1000 <= sum(made.images.values()) <= 2300
+    assert made.counts["instruct"] + made.counts["vqa_train"] + made.counts["vqa_test"] > 4000
     assert made.modalities == ["CT", "MR", "ultrasound"]
     assert len(list((made.folder / "images").iterdir())) == sum(made.images.values())
 

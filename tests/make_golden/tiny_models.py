@@ -9,6 +9,7 @@ time, from the definition, so that they can disagree.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -187,18 +188,13 @@ def patchify(frames: np.ndarray) -> np.ndarray:
     t, h, w = grid_of(frames)
     if len(frames) == 1:
         frames = np.repeat(frames, TEMPORAL, axis=0)
+    halves = (range(0, h, MERGE), range(0, w, MERGE), range(MERGE), range(MERGE))
     rows = []
-    for ti in range(t):
-        for bh in range(0, h, MERGE):
-            for bw in range(0, w, MERGE):
-                for y in (bh, bh + 1):
-                    for x in (bw, bw + 1):
-                        block = frames[
-                            ti * TEMPORAL : (ti + 1) * TEMPORAL,
-                            y * PATCH : (y + 1) * PATCH,
-                            x * PATCH : (x + 1) * PATCH,
-                        ]
-                        rows.append(block.transpose(3, 0, 1, 2).reshape(-1))
+    for ti, (bh, bw, dy, dx) in itertools.product(range(t), itertools.product(*halves)):
+        top, left = PATCH * (bh + dy), PATCH * (bw + dx)
+        pair = frames[ti * TEMPORAL : (ti + 1) * TEMPORAL]
+        block = pair[:, top : top + PATCH, left : left + PATCH]
+        rows.append(block.transpose(3, 0, 1, 2).reshape(-1))
     return np.stack(rows)
 
 

@@ -86,9 +86,8 @@ def encoded(golden: Golden, case: str) -> messages.Encoded:
     for i, (start, grid) in enumerate(zip(stored["media_starts"], stored["grids"], strict=True)):
         frames = stored[f"frames_{i}"]
         media.append(to_media(int(start), geometry.Grid(*grid.tolist()), frames, seconds))
-    return to_encoded(
-        case, stored["tokens"], stored["loss_weights"], media, golden.size.vision.geometry
-    )
+    shape = golden.size.vision.geometry
+    return to_encoded(case, stored["tokens"], stored["loss_weights"], media=media, shape=shape)
 
 
 def to_media(
@@ -108,6 +107,7 @@ def to_encoded(
     name: str,
     tokens: np.ndarray,
     loss_weights: np.ndarray,
+    *,
     media: Sequence[images.Media],
     shape: geometry.VisionGeometry,
 ) -> messages.Encoded:

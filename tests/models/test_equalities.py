@@ -35,7 +35,8 @@ def make_sequence(
         tokens += rng.integers(0, special.pad, 3).tolist()
     answer = rng.integers(0, special.pad, 9).tolist()
     weights = np.array([0.0] * len(tokens) + [1.0] * len(answer), np.float32)
-    return goldens.to_encoded(name, np.array(tokens + answer), weights, media, shape)
+    ids = np.array(tokens + answer)
+    return goldens.to_encoded(name, ids, weights, media=media, shape=shape)
 
 
 def make_pictures(rng: np.random.Generator, *shapes: tuple[int, int]) -> list[np.ndarray]:

@@ -95,7 +95,7 @@ def to_encoded(name: str, case: tiny_models.Case, golden: goldens.Golden) -> mes
         )
     ]
     shape = golden.size.vision.geometry
-    return goldens.to_encoded(name, case.tokens, case.loss_weights, media, shape)
+    return goldens.to_encoded(name, case.tokens, case.loss_weights, media=media, shape=shape)
 
 
 def write_hub_config(folder: pathlib.Path, model: tiny_models.TinyModel) -> None:

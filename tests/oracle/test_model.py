@@ -30,6 +30,7 @@ def compare_rows(
     oracle_side: types.ModuleType,
     oracle: Any,
     golden: goldens.Golden,
+    *,
     ours: dict[str, tiny_models.Case],
     theirs: dict[str, tiny_models.Case],
 ) -> dict[str, dict[str, float]]:
@@ -61,7 +62,7 @@ def test_features_logits_and_logprobs(
     model = checkpoints.random_model(seed)
     oracle, cases = oracle_side.build(model), checkpoints.random_cases(model)
     golden = checkpoints.to_golden(oracle, tmp_path)
-    gaps = compare_rows(oracle_side, oracle, golden, cases, cases)
+    gaps = compare_rows(oracle_side, oracle, golden, ours=cases, theirs=cases)
     print(f"\n{model}\n{gaps}")
     for name, by_output in gaps.items():
         for output, gap in by_output.items():
@@ -75,7 +76,7 @@ def test_features_logits_and_logprobs(
         "nothing": several,
     }
     ours = dict.fromkeys(changed, several)
-    gaps = compare_rows(oracle_side, oracle, golden, ours, changed)
+    gaps = compare_rows(oracle_side, oracle, golden, ours=ours, theirs=changed)
     assert gaps.pop("nothing")["logits"] < TOLERANCE
     for name, by_output in gaps.items():
         assert by_output["logits"] > MATTERS * TOLERANCE, f"does not matter: {name}"
@@ -88,9 +89,9 @@ def grey_one_patch(case: tiny_models.Case) -> tiny_models.Case:
 
 
 def move_columns(case: tiny_models.Case) -> tiny_models.Case:
-    """Every visual token of the first image stands some columns further right."""
+    """Every visual token of the first image stands twenty columns further right."""
     positions, start = case.positions.copy(), case.media_starts[0]
-    positions[2, start : start + case.grids[0].prod() // 4] += 5
+    positions[2, start : start + case.grids[0].prod() // 4] += 20
     return dataclasses.replace(case, positions=positions)
 
 

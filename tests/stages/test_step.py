@@ -1,0 +1,199 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""One step: how a batch is cut, packed or accumulated does not change the number.
+
+With the identity as optimizer and a learning rate of 1 a step subtracts the gradient, so the
+gradient is what a step took away.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lingshu_jax.common import structs
+from lingshu_jax.stages import config as stage_config
+from lingshu_jax.stages import optim, step
+from lingshu_jax.stages import state as train_state
+from tests import small
+from tests.models import goldens
+
+ROWS, SOURCES = 4, 3
+TOLERANCE, MARGIN = 1e-5, 100
+ALL_TRAINED = ((".*", 1.0),)
+TEXT_FROZEN = (("vision/.*", 1e-2), ("merger/.*", 1e-2), ("text/.*", None))
+
+train_step = goldens.compiled_quickly(
+    static_argnames=("model", "optimizer", "accumulation_steps", "num_sources")
+)(step.train_step)
+IDENTITY = optax.identity()
+
+
+class Outcome(NamedTuple):
+    """Numbers of a step and the gradient of every leaf."""
+
+    loss: float
+    source_loss: np.ndarray
+    norms: dict[str, float]
+    gradients: dict[str, np.ndarray]
+
+
+def run(batch: structs.Batch, accumulation_steps: int = 1) -> Outcome:
+    leaves = optim.flatten(small.random_params())
+    state = train_state.TrainState(
+        step=jnp.int32(0), trained=leaves, frozen={}, opt_state=IDENTITY.init(leaves)
+    )
+    after, metrics = train_step(
+        state,
+        batch,
+        dict.fromkeys(leaves, np.float32(1.0)),
+        model=small.MODEL,
+        optimizer=IDENTITY,
+        accumulation_steps=accumulation_steps,
+        num_sources=SOURCES,
+    )
+    assert int(after.step) == 1
+    metrics = {name: np.asarray(value) for name, value in metrics.items()}
+    return Outcome(
+        float(metrics.pop("loss")),
+        metrics.pop("source_loss"),
+        {name: float(value) for name, value in metrics.items()},
+        {name: leaf - np.asarray(after.trained[name]) for name, leaf in leaves.items()},
+    )
+
+
+def gap(ours: Outcome, theirs: Outcome) -> float:
+    """Of the loss and of all gradients, relative to the largest of each leaf."""
+    floor = 1e-2 * max(np.abs(leaf).max() for leaf in theirs.gradients.values())
+    gaps = [
+        np.abs(leaf - theirs.gradients[name]).max()
+        / max(np.abs(theirs.gradients[name]).max(), floor)
+        for name, leaf in ours.gradients.items()
+    ]
+    return float(max(abs(ours.loss / theirs.loss - 1), *gaps))
+
+
+@pytest.fixture(scope="module")
+def batch() -> structs.Batch:
+    """Rows of very different weight: the mean of row means is another number."""
+    rows = small.mixed_rows(np.random.default_rng(2), ROWS - 1)
+    heavy = small.sequence(np.random.default_rng(3), "heavy", answer=60, source=1)
+    return small.make_batch([*rows, [heavy]])
+
+
+@pytest.fixture(scope="module")
+def whole(batch: structs.Batch) -> Outcome:
+    return run(batch)
+
+
+def only_rows(batch: structs.Batch, rows: list[int]) -> structs.Batch:
+    weights = np.zeros_like(batch.loss_weights)
+    weights[rows] = batch.loss_weights[rows]
+    return dataclasses.replace(batch, loss_weights=weights)
+
+
+def test_accumulated_micro_batches_equal_one_batch(batch: structs.Batch, whole: Outcome) -> None:
+    # A step subtracts the gradient from weights near one: differences are rounded at 1e-7.
+    out = run(batch, accumulation_steps=ROWS)
+    assert gap(out, whole) < 2 * TOLERANCE
+    np.testing.assert_allclose(out.source_loss, whole.source_loss, rtol=1e-5)
+    assert out.norms == pytest.approx(whole.norms, rel=1e-4)
+
+
+def test_mean_of_means_would_be_another_loss(batch: structs.Batch, whole: Outcome) -> None:
+    parts = [run(only_rows(batch, [row])) for row in range(ROWS)]
+    weights = batch.loss_weights.sum(axis=1)
+    losses = np.array([part.loss for part in parts])
+    assert whole.loss == pytest.approx(float(losses @ weights / weights.sum()), rel=1e-5)
+    assert abs(losses.mean() / whole.loss - 1) > 10 * TOLERANCE
+
+
+def test_rows_may_come_in_any_order(batch: structs.Batch, whole: Outcome) -> None:
+    turned = jax.tree.map(lambda leaf: leaf[::-1], batch)
+    assert gap(run(turned), whole) < 2 * TOLERANCE
+
+
+@pytest.mark.parametrize("normalization", ["token", "sequence"])
+def test_packed_rows_equal_separate_rows(normalization: Any) -> None:
+    rng = np.random.default_rng(4)
+    sequences = [
+        small.sequence(rng, "a", pictures=[(56, 84)], answer=3),
+        small.sequence(rng, "b", answer=11),
+        small.sequence(rng, "c", pictures=[(56, 56), (84, 56)], answer=5),
+    ]
+    packed = small.make_batch([sequences, [], [], []], normalization=normalization)
+    separate = small.make_batch([*([x] for x in sequences), []], normalization=normalization)
+    theirs = run(separate)
+    assert gap(run(packed), theirs) < 2 * TOLERANCE
+    joined = dataclasses.replace(packed, segment_ids=np.minimum(packed.segment_ids, 1))
+    assert gap(run(joined), theirs) > MARGIN * TOLERANCE
+
+
+def test_the_normalisations_differ() -> None:
+    rng = np.random.default_rng(5)
+    row = [small.sequence(rng, "short", answer=2), small.sequence(rng, "long", answer=30)]
+    by_token, by_sequence = (
+        run(small.make_batch([row, [], [], []], normalization=name))
+        for name in ("token", "sequence")
+    )
+    assert abs(by_token.loss / by_sequence.loss - 1) > 1e-3
+
+
+def test_loss_of_each_source(batch: structs.Batch, whole: Outcome) -> None:
+    for source in range(2):
+        weights = np.where(batch.source_ids == source, batch.loss_weights, 0)
+        one = run(dataclasses.replace(batch, loss_weights=weights.astype(np.float32)))
+        np.testing.assert_allclose(whole.source_loss[source], one.loss, rtol=1e-5)
+        assert np.isnan(one.source_loss[1 - source])
+    assert np.isnan(whole.source_loss[2]), "no sequence is of the third source"
+    assert abs(whole.source_loss[0] - whole.source_loss[1]) > 1e-3
+
+
+def test_norms_are_those_of_the_gradients(whole: Outcome) -> None:
+    squares = {"vision": 0.0, "merger": 0.0, "text": 0.0}
+    for name, leaf in whole.gradients.items():
+        squares[name.partition("/")[0]] += float(np.square(leaf).sum())
+    expected = {f"grad_norm/{part}": square**0.5 for part, square in squares.items()}
+    expected["grad_norm"] = sum(squares.values()) ** 0.5
+    assert whole.norms == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_batch_of_padding_changes_nothing() -> None:
+    out = run(small.make_batch([[], [], [], []]))
+    assert out.loss == 0.0
+    assert not any(leaf.any() for leaf in out.gradients.values())
+
+
+def test_frozen_leaves_stay_bit_identical_and_all_others_move(batch: structs.Batch) -> None:
+    config = stage_config.OptimConfig(trainable=TEXT_FROZEN, warmup_steps=0, weight_decay=0.5)
+    before = optim.flatten(small.random_params())
+    groups = optim.assign_groups(list(before), config.trainable)
+    trained, frozen = optim.split(small.random_params(), groups)
+    optimizer = optim.make_optimizer(config)
+    state = train_state.TrainState(
+        step=jnp.int32(0), trained=trained, frozen=frozen, opt_state=optimizer.init(trained)
+    )
+    for i in range(2):
+        state, metrics = train_step(
+            state,
+            batch,
+            optim.leaf_rates(groups, config, 10, i),
+            model=small.MODEL,
+            optimizer=optimizer,
+            accumulation_steps=1,
+            num_sources=SOURCES,
+        )
+    assert set(metrics) == {
+        *("loss", "source_loss", "grad_norm", "grad_norm/vision", "grad_norm/merger")
+    }
+    after = {name: np.asarray(leaf) for name, leaf in optim.flatten(state.params()).items()}
+    assert after.keys() == before.keys()
+    for name, leaf in before.items():
+        if name.startswith("text/"):
+            assert leaf.tobytes() == after[name].tobytes(), f"{name} moved"
+        else:
+            assert (leaf != after[name]).mean() > 0.9, f"{name} did not move"
