@@ -40,8 +40,8 @@ demo: $(VENV)/installed-$(KEY) ## the whole system at a small size on real image
 test: $(VENV)/installed-$(KEY) ## the fast tests; no torch [ARGS="tests/data -x"]
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS) $(ARGS)
 
-oracle: $(ORACLE)/installed-$(KEY) ## ours beside torch and transformers
-	$(ORACLE)/bin/python -m pytest -m oracle $(PYTEST_FLAGS) tests/oracle $(ARGS)
+oracle: $(ORACLE)/installed-$(KEY) ## ours beside torch and transformers [REDUCED=1]
+	$(ORACLE)/bin/python -m pytest -m oracle $(PYTEST_FLAGS) $(if $(REDUCED),--reduced) tests/oracle $(ARGS)
 
 goldens: $(ORACLE)/installed-$(KEY) ## write the stored arrays again and show what changed
 	for script in tests/make_golden/*.py; do \

@@ -13,7 +13,6 @@ All 203 test images also occur in the training split, so the score says how well
 """
 
 from lingshu_jax.common import errors
-from lingshu_jax.common import errors
 from lingshu_jax.data import sources
 from lingshu_jax.stages import config
 

@@ -30,10 +30,10 @@ def convert(source: pathlib.Path, target: pathlib.Path, *, dtype: str = "float32
     if start.is_checkpoint:
         raise errors.UserError(f"--hf={source} is a checkpoint already, not a Hugging Face folder")
     target = target.absolute()
+    if not checkpoints.is_unused(target):
+        raise errors.UserError(f"--checkpoint={target} is in use; choose a new folder")
+    params = start.load(sharding.host_mesh(), jnp.dtype(dtype))
     folder = checkpoints.Checkpoints(target)
-    if folder.latest_step() is not None:
-        raise errors.UserError(f"--checkpoint={target} already holds a checkpoint")
-    params = start.load(sharding.make_mesh({"fsdp": -1}), jnp.dtype(dtype))
     folder.write_assets(start.assets, hf_config.dump(start.size, dtype=dtype))
     folder.save(0, params, opt_state=None, meta={"hf": str(source)})
     folder.wait()

@@ -47,7 +47,7 @@ def export(source: pathlib.Path, target: pathlib.Path, *, dtype: str | None = No
     start = initial.Initial(
         size=hf_config.read(assets), assets=assets, folder=folder, is_checkpoint=True
     )
-    params = start.load(sharding.make_mesh({"fsdp": -1}), jnp.dtype(stored))
+    params = start.load(sharding.host_mesh(), jnp.dtype(stored))
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(assets, partial)

@@ -115,7 +115,10 @@ def run(config: RecipeConfig, workdir: pathlib.Path) -> dict[str, Any]:
     """
     config.validate()
     workdir = workdir.absolute()
-    workdir.mkdir(parents=True, exist_ok=True)
+    finished = run_folder.open_run(config, workdir)
+    if finished is not None:
+        return finished
+    run_folder.begin(config, workdir)
     root = _make_root(config, workdir)
     base = _find_base(config, workdir)
     previous = workdir / CHECKPOINT

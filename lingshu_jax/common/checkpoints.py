@@ -156,6 +156,20 @@ def find(folder: pathlib.Path) -> pathlib.Path:
     )
 
 
+def is_unused(folder: pathlib.Path) -> bool:
+    """Whether a folder is new, empty, or what an interrupted first save left.
+
+    Args:
+      folder: That is to become a checkpoint folder.
+    """
+    if not folder.exists():
+        return True
+    left = (ASSETS, ".orbax-checkpoint-tmp")
+    return folder.is_dir() and all(
+        any(mark in path.name for mark in left) for path in folder.iterdir()
+    )
+
+
 def is_weight_file(name: str) -> bool:
     """Whether a file of a Hugging Face folder holds weights, or says where they are.
 

@@ -62,7 +62,7 @@ def required(name: str) -> Any:
     Raises:
       UserError: If the flag was not given or is empty.
     """
-    if not flag(name):
+    if flag(name) in (None, ""):
         raise errors.UserError(f"--{name} is required")
     return flag(name)
 

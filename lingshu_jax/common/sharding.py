@@ -67,6 +67,11 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) ->
     return jax.make_mesh(tuple(shape), MESH_AXES, axis_types=kinds, devices=devices)
 
 
+def host_mesh() -> Mesh:
+    """A mesh of one CPU device: arrays stay in host memory, whatever the widths divide by."""
+    return make_mesh({}, jax.local_devices(backend="cpu")[:1])
+
+
 def param_shardings(params: Any, table: AxesTable, mesh: Mesh, rules: Rules = TRAIN_RULES) -> Any:
     """One NamedSharding a leaf.
 

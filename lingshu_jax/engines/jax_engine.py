@@ -18,7 +18,7 @@ from lingshu_jax.engines import protocol
 from lingshu_jax.models import generate as decoding  # the class has a method of that name
 from lingshu_jax.models import hf, qwen2_5_vl, sizes
 
-MIN_TOKENS, MIN_PATCHES, MIN_NEW = 64, 64, 16  # smallest compiled shapes
+MIN_TOKENS, MIN_PATCHES, MIN_NEW = 128, 64, 16  # smallest compiled shapes
 
 
 class _Shape(NamedTuple):

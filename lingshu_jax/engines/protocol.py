@@ -33,6 +33,8 @@ class SamplingParams:
             raise errors.UserError(f"max_new_tokens must be >= 1, got {self.max_new_tokens}")
         if self.temperature < 0:
             raise errors.UserError(f"temperature must be >= 0, got {self.temperature}")
+        if self.seed < 0:
+            raise errors.UserError(f"seed must be >= 0, got {self.seed}")
         if self.n < 1:
             raise errors.UserError(f"n must be >= 1, got {self.n}")
 

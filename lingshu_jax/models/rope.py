@@ -6,6 +6,7 @@ Axes: B batch, T tokens, N heads, H head width, P patches.
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 VISION_THETA = 10_000.0
@@ -42,8 +43,7 @@ def vision_angles(patch_hw: Int[Array, "*batch 2"], *, head_dim: int) -> Float[A
     Returns:
       H / 2 angles in radians, float32 (bfloat16 is off by 0.12 rad at 64 patches a side).
     """
-    exponents = jnp.arange(0, head_dim // 2, 2, dtype=jnp.float32) / (head_dim // 2)
-    frequencies = VISION_THETA**-exponents
+    frequencies = _frequencies(head_dim // 2, VISION_THETA)
     angles = patch_hw.astype(jnp.float32)[..., None] * frequencies[(None,) * patch_hw.ndim]
     return angles.reshape(*patch_hw.shape[:-1], head_dim // 2)
 
@@ -69,10 +69,14 @@ def text_angles(
     Source: transformers, modeling_qwen2_5_vl.py, apply_multimodal_rotary_pos_emb; splitting
       the doubled section list there is the same as assigning one axis a frequency here.
     """
-    exponents = jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim
-    frequencies = 1.0 / theta**exponents
+    frequencies = _frequencies(head_dim, theta)
     axis = jnp.repeat(
         jnp.arange(3), jnp.array(mrope_section), total_repeat_length=sum(mrope_section)
     )
     by_frequency = jnp.take(positions, axis, axis=1).astype(jnp.float32)  # B F T
     return jnp.swapaxes(by_frequency, 1, 2) * frequencies[None, None, :]
+
+
+def _frequencies(dim: int, theta: float) -> Float[np.ndarray, " F"]:
+    """theta^(-2i / dim) in float64: an accelerator's float32 power is off at long contexts."""
+    return (theta ** -(np.arange(0, dim, 2, dtype=np.float64) / dim)).astype(np.float32)

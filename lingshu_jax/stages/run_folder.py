@@ -17,11 +17,11 @@ FINISHED = "finished.json"
 _FREE_FIELDS = ("mesh", "log_every_steps", "keep_checkpoints", "save_every_steps")
 
 
-def open_run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, Any] | None:
+def open_run(config: Any, workdir: pathlib.Path) -> dict[str, Any] | None:
     """Finds the run that is to be continued; nothing is written yet.
 
     Args:
-      config: As resolved and validated.
+      config: A config dataclass of a stage or a recipe, validated.
       workdir: The run's folder.
 
     Returns:
@@ -32,7 +32,9 @@ def open_run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[st
     """
     existing = next(place for place in (workdir, *workdir.parents) if place.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise errors.UserError(f"cannot write to --workdir {workdir}: {existing} is no such folder")
+        raise errors.UserError(
+            f"cannot write to --workdir {workdir}: {existing} is not a writable folder"
+        )
     path = workdir / CONFIG
     if path.is_file():
         _check_same(json.loads(path.read_text()), _resolved(config), workdir)
@@ -40,14 +42,14 @@ def open_run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[st
     return json.loads(finished.read_text()) if finished.is_file() else None
 
 
-def begin(config: stage_config.StageConfig, workdir: pathlib.Path) -> None:
+def begin(config: Any, workdir: pathlib.Path) -> None:
     """Writes `config.json`: from here on the folder holds this run.
 
     Called when all inputs were found good, so that a mistake in the command can be mended
     without removing the folder.
 
     Args:
-      config: As resolved and validated.
+      config: A config dataclass of a stage or a recipe, validated.
       workdir: The run's folder.
     """
     workdir.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     partial.rename(path)
 
 
-def _resolved(config: stage_config.StageConfig) -> dict[str, Any]:
+def _resolved(config: Any) -> dict[str, Any]:
     """The config as it reads when it comes back from JSON."""
     return json.loads(json.dumps(stage_config.to_dict(config)))
 

@@ -86,7 +86,7 @@ def test_bad_leaf_is_named(
 ) -> None:
     mesh = sharding.make_mesh({"fsdp": 4, "tensor": 2})
     with pytest.raises(errors.UserError) as raised:
-        sharding.leaf_spec("some/leaf", shape, axis_names, mesh, sharding.TRAIN_RULES)
+        sharding.leaf_spec("some/leaf", shape, axis_names, mesh=mesh, rules=sharding.TRAIN_RULES)
     assert all(word in str(raised.value) for word in ["some/leaf", *words])
 
 

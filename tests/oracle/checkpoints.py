@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random asymmetric checkpoints and rows for the oracle tests, and their way to our side."""
 
-import json
 import pathlib
 from typing import Any
 
@@ -96,8 +95,3 @@ def to_encoded(name: str, case: tiny_models.Case, golden: goldens.Golden) -> mes
     ]
     shape = golden.size.vision.geometry
     return goldens.to_encoded(name, case.tokens, case.loss_weights, media=media, shape=shape)
-
-
-def write_hub_config(folder: pathlib.Path, model: tiny_models.TinyModel) -> None:
-    """Replaces config.json by the layout of the published checkpoints."""
-    (folder / "config.json").write_text(json.dumps(model.hub_config(), indent=2))

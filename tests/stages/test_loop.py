@@ -74,9 +74,7 @@ def load(config_file: pathlib.Path) -> stage_config.StageConfig:
 
 
 @pytest.fixture(scope="module")
-def workdir(
-    config_file: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
-) -> pathlib.Path:
+def workdir(config_file: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A run from start to end."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
     out = small.finish(small.start("train", f"--config={config_file}", f"--workdir={workdir}"))
