@@ -7,6 +7,7 @@ G query heads per key/value head, H head width.
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from lingshu_jax.common import errors
 # Beyond this many queries the reference works block by block, so that the logits of one
 # block, not of all T x S pairs, are alive at a time.
 QUERY_BLOCK = 512
+SMALLEST_BLOCK = 64  # below this the loop costs more than the logits
 
 BACKENDS = ("xla",)
 
@@ -63,22 +65,23 @@ def attend(
         _attend_block, k=k, v=v, kv_segments=kv_segments, causal=causal
     )
     index = jnp.arange(length)
-    if length <= QUERY_BLOCK or length % QUERY_BLOCK:
+    block = math.gcd(length, QUERY_BLOCK)
+    if length <= QUERY_BLOCK or block < SMALLEST_BLOCK:
         out = attend_block(grouped, q_segments, index)
     else:
-        out = _in_blocks(jax.checkpoint(attend_block), grouped, q_segments, index)
+        out = _in_blocks(jax.checkpoint(attend_block), grouped, q_segments, index, block=block)
     return out.reshape(batch, length, heads, width)
 
 
-def _in_blocks(attend_block, q, q_segments, index):
+def _in_blocks(attend_block, q, q_segments, index, *, block):
     """Runs `attend_block` over blocks of queries, one after the other."""
-    blocks = q.shape[1] // QUERY_BLOCK
+    blocks = q.shape[1] // block
     out = jax.lax.map(
         lambda block: attend_block(*block),
         (
-            jnp.moveaxis(q.reshape(q.shape[0], blocks, QUERY_BLOCK, *q.shape[2:]), 1, 0),
-            jnp.moveaxis(q_segments.reshape(q.shape[0], blocks, QUERY_BLOCK), 1, 0),
-            index.reshape(blocks, QUERY_BLOCK),
+            jnp.moveaxis(q.reshape(q.shape[0], blocks, block, *q.shape[2:]), 1, 0),
+            jnp.moveaxis(q_segments.reshape(q.shape[0], blocks, block), 1, 0),
+            index.reshape(blocks, block),
         ),
     )
     return jnp.moveaxis(out, 0, 1).reshape(q.shape)

@@ -143,7 +143,7 @@ class OptimConfig:
         None is frozen: no optimizer state, no weight gradient.
       warmup_steps: Linear from 0 to the peak.
       final_fraction: The cosine ends at this share of the peak.
-      weight_decay: Decoupled, on every trained leaf of two or more dimensions a layer.
+      weight_decay: Decoupled, on trained kernels and embeddings; not on biases and norms.
       clip_norm: Gradients are scaled to at most this global norm.
       b1: Decay of the first moment.
       b2: Decay of the second moment.

@@ -83,6 +83,7 @@ def test_blocks_of_queries_equal_one_block(
     inputs = make_inputs(rng, length=32, padding=5)
     whole = run(inputs, causal=causal)
     monkeypatch.setattr(attention, "QUERY_BLOCK", 8)
+    monkeypatch.setattr(attention, "SMALLEST_BLOCK", 2)
     jaxpr = str(jax.make_jaxpr(lambda x: run_traced(inputs, x, causal))(inputs["q"]))
     assert "scan" in jaxpr, "the case does not reach the path by blocks"
     np.testing.assert_allclose(run(inputs, causal=causal), whole, rtol=0, atol=1e-6)
@@ -100,6 +101,7 @@ def test_gradients_of_blocks_equal_one_block(
 
     whole = gradient()
     monkeypatch.setattr(attention, "QUERY_BLOCK", 4)
+    monkeypatch.setattr(attention, "SMALLEST_BLOCK", 2)
     np.testing.assert_allclose(gradient(), whole, rtol=0, atol=1e-5)
 
 

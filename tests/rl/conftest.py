@@ -1,5 +1,7 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
+"""What the tests of reinforcement learning share."""
+
 import json
 from pathlib import Path
 
