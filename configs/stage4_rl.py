@@ -50,7 +50,7 @@ def _full(size: str) -> rl_config.RLStageConfig:
             sources=mixtures.files(mixtures.RL),
             root="data",
             tokens_per_row=4096,
-            patches_per_row=8192,  # two thirds of the tokens visual; fit it to the questions
+            patches_per_row=5632,  # one prompt of the most visual tokens, in whole window slots
             rows_per_batch=64,
             normalization="token",
             min_pixels=200_704,

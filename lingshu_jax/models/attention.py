@@ -21,6 +21,7 @@ QUERY_BLOCK = 512
 SMALLEST_BLOCK = 64  # below this the loop costs more than the logits
 
 BACKENDS = ("xla",)
+BRANCH = 1 << 16  # segment id i + b BRANCH is branch b of segment i
 
 
 def attend(
@@ -36,8 +37,9 @@ def attend(
     """Scaled dot-product attention inside segments.
 
     A query sees the keys of its own segment id; with `causal` only those at its own index
-    or before, which needs T == S. Padding is segment 0 and sees other padding: its output
-    is finite and nobody reads it.
+    or before, which needs T == S, and then a segment may fork: branch b > 0 of segment i has
+    the id `i + b BRANCH` and sees itself and its trunk i, but no other branch. Padding is
+    segment 0 and sees other padding: its output is finite and nobody reads it.
 
     Args:
       q: Queries, already rotated.
@@ -114,4 +116,5 @@ def _make_mask(
     mask = q_segments[:, :, None] == kv_segments[:, None, :]
     if q_index is None:
         return mask
+    mask = mask | ((q_segments % BRANCH)[:, :, None] == kv_segments[:, None, :])
     return mask & (q_index[None, :, None] >= jnp.arange(kv_segments.shape[1])[None, None, :])

@@ -177,6 +177,8 @@ class RLStageConfig(stage_config.StageConfig):
             self.accumulation_steps,
             "1: an update of stage 4 takes as many passes as its rows fill",
         )
+        per_row = self.data.sequences_per_row
+        _require(per_row == 0, "data.sequences_per_row", per_row, "0: rollouts are always packed")
         updates = self.rl.updates_per_rollout
         for name, value in (
             ("steps", self.steps),

@@ -94,11 +94,11 @@ class Learner:
           old: From `old_logprobs`; None where the weights are those that sampled.
         """
         state = self._trainer.state
-        denominator = jnp.float32(_total_weight(passes, self._config.data.normalization))
+        denominator = jnp.float32(_total_weight(passes))
         total, works = None, []
         for place, one in enumerate(passes):
             arrays = self._assemble(one)
-            works.append(loop.measure(arrays)[0])
+            works.append(_measure(arrays))
             batch = self._place(arrays)
             known = {} if old is None else {"old_logprobs": old[place]}
             if self._reference is not None:
@@ -128,7 +128,6 @@ class Learner:
             self._budget,
             geometry=self._encoder.geometry,
             pad_id=self._encoder.special.pad,
-            normalization=self._config.data.checked_normalization,
         )
 
 
@@ -145,9 +144,14 @@ def make_options(config: rl_config.RLConfig) -> step.Options:
     )
 
 
-def _total_weight(passes: Passes, normalization: str) -> float:
+def _total_weight(passes: Passes) -> float:
     """The denominator of an update: its completion tokens, or its completions."""
-    sequences = [sequence for one in passes for row in one for sequence in row]
-    if normalization == "sequence":
-        return float(sum(bool(sequence.loss_weights.any()) for sequence in sequences))
-    return float(sum(sequence.loss_weights.sum() for sequence in sequences))
+    return float(sum(tree.loss_weights.sum() for one in passes for row in one for tree in row))
+
+
+def _measure(arrays: dict[str, np.ndarray]) -> flops.Work:
+    """The content of rows; a branch's sight of its trunk is not counted."""
+    compact = [np.unique(row, return_inverse=True)[1] for row in arrays["segment_ids"]]
+    is_used = (arrays["segment_ids"] > 0).astype(np.int64)
+    # unique numbers ids from 0 up; rows without padding have no id 0 of their own
+    return loop.measure({**arrays, "segment_ids": (np.stack(compact) + 1) * is_used})[0]

@@ -185,12 +185,14 @@ class _Run:
 
     def _plan(self, groups: list[rollout.Group], advantages: np.ndarray) -> list[learner.Passes]:
         """The passes of each update; a group is never split between two."""
-        size = self._config.rl.prompts_per_update
+        size, weighing = self._config.rl.prompts_per_update, self._config.data.checked_normalization
         updates = []
         for start in range(0, len(groups), size):
             pairs = zip(groups[start : start + size], advantages[start : start + size], strict=True)
             updates.append(
-                self._learner.plan([rollout.to_sequences(group, row) for group, row in pairs])
+                self._learner.plan(
+                    [rollout.to_sequences(g, row, normalization=weighing) for g, row in pairs]
+                )
             )
         return updates
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from lingshu_jax.data import formats, messages
+from lingshu_jax.data import formats, messages, packing
 from lingshu_jax.engines import protocol
 from lingshu_jax.rl import advantages, questions, rewards
 
@@ -101,30 +101,37 @@ def group_advantages(
     return advantages.group_relative(totals, eps=eps, scale_by_std=scale_by_std)
 
 
-def to_sequences(group: Group, values: Float32[np.ndarray, " R"]) -> list[messages.Encoded]:
+def to_sequences(
+    group: Group, values: Float32[np.ndarray, " R"], *, normalization: packing.Normalization
+) -> list[messages.Encoded]:
     """Prompt and completion of each rollout, with what the loss needs at each token.
 
         tokens            <prompt> <sampled ids> <stop>
-        loss_weights       0 .. 0   1 .. 1        1
+        loss_weights       0 .. 0   w .. w        w
         advantages         0 .. 0   A .. A        A
         sampler_logprobs   0 .. 0   as reported
 
     Args:
       group: The rollouts of a prompt.
       values: Their advantages.
+      normalization: "token" weighs each token 1, "sequence" each completion, whatever its
+        length.
     """
-    return [
-        messages.extend(
-            group.prompt.encoded,
-            completion.tokens,
-            loss_weights=np.ones(len(completion.tokens), np.float32),
-            extras={
-                "advantages": np.full(len(completion.tokens), value, np.float32),
-                "sampler_logprobs": np.asarray(completion.logprobs, np.float32),
-            },
+    sequences = []
+    for completion, value in zip(group.completions, values, strict=True):
+        length = len(completion.tokens)
+        weight = 1.0 if normalization == "token" else 1.0 / length
+        extras = {
+            "advantages": np.full(length, value, np.float32),
+            "sampler_logprobs": np.asarray(completion.logprobs, np.float32),
+        }
+        weights = np.full(length, weight, np.float32)
+        sequences.append(
+            messages.extend(
+                group.prompt.encoded, completion.tokens, loss_weights=weights, extras=extras
+            )
         )
-        for completion, value in zip(group.completions, values, strict=True)
-    ]
+    return sequences
 
 
 def statistics(groups: Sequence[Group]) -> dict[str, float]:

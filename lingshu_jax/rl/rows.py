@@ -1,25 +1,28 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rollouts to packed rows in which the completions of one prompt share its images.
+"""Rollouts to packed rows in which the completions of one prompt share it.
 
-    sequences   q0: <image> question a1     q0: <image> question a2     q1: <image> question b1
-    patches     q0's image, once                                        q1's image
-    media_index 0 1 2 3                     0 1 2 3                     4 5 6 7
+    tokens    <image> the question is? : a a a : b b : c c c c
+    branch    0 ...................... 0 1 1 1 1 2 2 2 3 3 3 3 3
 
-Each image is read and encoded once a row instead of once a completion.
+The prompt and its images are computed once for as many of its completions as a row holds; a
+branch sees the prompt and itself (`attention.attend`). Each begins with a copy of the prompt's
+last token, whose place and sight are those of the original, because the hidden state before a
+completion's first token is what predicts it.
 """
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int32
 
 from lingshu_jax.common import geometry as geometry_lib
-from lingshu_jax.data import images, messages, packing
+from lingshu_jax.data import messages, packing
+from lingshu_jax.models import attention
 
 Row = list[messages.Encoded]
 EXTRAS = ("advantages", "sampler_logprobs")  # what each token of a rollout carries
+BRANCHES = "branches"  # while a row is being made
 
 
 def plan(
@@ -29,9 +32,9 @@ def plan(
     geometry: geometry_lib.VisionGeometry,
     rows_per_pass: int,
 ) -> list[list[Row]]:
-    """Packs sequences into rows and rows into passes.
+    """Packs completions into rows and rows into passes.
 
-    A group is first cut into chunks that fill rows by themselves, then chunks share rows.
+    A group is first cut into trees that fill rows by themselves, then trees share rows.
 
     Args:
       groups: Completed sequences of each prompt, made from one encoded prompt by
@@ -43,19 +46,11 @@ def plan(
     Returns:
       Passes of exactly `rows_per_pass` rows; the last is filled up with empty ones.
     """
-    chunks: list[Row] = []
-    for group in groups:
-        lengths = [packing.length(_without_media(one), geometry) for one in group]
-        alone = packing.plan(lengths, budget, geometry=geometry)
-        assert not alone.oversize, "prompts that do not fit were dropped before"
-        chunks += [[group[i] for i in row] for row in alone.rows]
-    lengths = [
-        packing.length(chunk[0], geometry)._replace(tokens=sum(one.num_tokens for one in chunk))
-        for chunk in chunks
-    ]
+    trees = [tree for group in groups for tree in _cut(group, budget, geometry)]
+    lengths = [packing.length(tree, geometry) for tree in trees]
     together = packing.plan(lengths, budget, geometry=geometry)
     assert not together.oversize, "prompts that do not fit were dropped before"
-    rows = [[one for i in row for one in chunks[i]] for row in together.rows]
+    rows = [[trees[i] for i in row] for row in together.rows]
     rows += [[] for _ in range(-len(rows) % rows_per_pass)]
     return [rows[i : i + rows_per_pass] for i in range(0, len(rows), rows_per_pass)]
 
@@ -66,7 +61,6 @@ def assemble(
     *,
     geometry: geometry_lib.VisionGeometry,
     pad_id: int,
-    normalization: packing.Normalization,
 ) -> dict[str, np.ndarray]:
     """Decodes and stacks rows: the arrays of `structs.Batch`, extras included.
 
@@ -75,38 +69,60 @@ def assemble(
       budget: Of a row.
       geometry: Sizes of patches, windows and slots.
       pad_id: Token id of the padding.
-      normalization: Of the loss weights, see `packing.assemble`.
     """
-    arrays = []
-    for row in rows:
-        owners = [_first_with(one.media, row) for one in row]
-        owned = [
-            one if owner == place else _without_media(one)
-            for place, (one, owner) in enumerate(zip(row, owners, strict=True))
-        ]
-        one_row = packing.assemble(
-            owned, budget, geometry=geometry, pad_id=pad_id, normalization=normalization
-        )
-        _borrow_images(one_row["media_index"], row, owners)
-        nothing = {name: np.zeros(budget.tokens, np.float32) for name in EXTRAS}
-        arrays.append(nothing | one_row)
-    return {name: np.stack([row[name] for row in arrays]) for name in arrays[0]}
+    nothing = {name: np.zeros(budget.tokens, np.float32) for name in (*EXTRAS, BRANCHES)}
+    made = [
+        nothing | packing.assemble(row, budget, geometry=geometry, pad_id=pad_id) for row in rows
+    ]
+    arrays = {name: np.stack([row[name] for row in made]) for name in made[0]}
+    arrays["segment_ids"] += arrays.pop(BRANCHES).astype(np.int32) * attention.BRANCH
+    return arrays
 
 
-def _borrow_images(index: Int32[np.ndarray, " T"], row: Row, owners: Sequence[int]) -> None:
-    """Points each sequence's visual tokens to those of the first sequence of its prompt."""
-    starts = np.cumsum([0, *(one.num_tokens for one in row)]).tolist()
-    for place, owner in enumerate(owners):
-        # All visual tokens stand in the prompt, with which both sequences begin.
-        count = min(row[place].num_tokens, row[owner].num_tokens)
-        owned = index[starts[owner] : starts[owner] + count]
-        index[starts[place] : starts[place] + count] = owned
+def join(group: Sequence[messages.Encoded]) -> messages.Encoded:
+    """One tree of sequences that begin with the same prompt: the trunk, then a branch each.
+
+    Args:
+      group: Completed sequences of one prompt.
+
+    Returns:
+      Tokens, positions, weights and extras side by side, the images once, and the extra
+      `branches`: 0 on the trunk, 1, 2, ... on the branches.
+    """
+    trunk = _trunk_tokens(group[0])
+    parts = [slice(0, trunk)] + [slice(trunk, one.num_tokens) for one in group]
+    owners = [group[0], *group]
+    numbers = [np.full(owners[i].tokens[part].shape, i) for i, part in enumerate(parts)]
+
+    def side_by_side(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        cut = [array[..., part] for array, part in zip(arrays, parts, strict=True)]
+        return np.concatenate(cut, axis=-1)
+
+    extras = {name: side_by_side([one.extras[name] for one in owners]) for name in EXTRAS}
+    return dataclasses.replace(
+        group[0],
+        tokens=side_by_side([one.tokens for one in owners]),
+        loss_weights=side_by_side([one.loss_weights for one in owners]),
+        positions=side_by_side([one.positions for one in owners]),
+        extras=extras | {BRANCHES: np.concatenate(numbers).astype(np.float32)},
+    )
 
 
-def _first_with(media: tuple[images.Media, ...], row: Row) -> int:
-    """Where the first sequence of the same prompt stands: media are shared as one object."""
-    return next(place for place, one in enumerate(row) if one.media is media)
+def _cut(
+    group: Sequence[messages.Encoded],
+    budget: packing.Budget,
+    geometry: geometry_lib.VisionGeometry,
+) -> list[messages.Encoded]:
+    """The trees of a group, each as full as a row allows."""
+    trunk = _trunk_tokens(group[0])
+    no_windows = (0,) * geometry.slot_cells
+    branches = [packing.Length(one.num_tokens - trunk, no_windows) for one in group]
+    room = dataclasses.replace(budget, tokens=budget.tokens - trunk)
+    cut = packing.plan(branches, room, geometry=geometry)
+    assert not cut.oversize, "prompts that do not fit were dropped before"
+    return [join([group[i] for i in row]) for row in cut.rows]
 
 
-def _without_media(one: messages.Encoded) -> messages.Encoded:
-    return dataclasses.replace(one, media=())
+def _trunk_tokens(one: messages.Encoded) -> int:
+    """Tokens of the prompt but its last, which begins every branch."""
+    return int(np.flatnonzero(one.loss_weights)[0]) - 1

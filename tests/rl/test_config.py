@@ -54,6 +54,7 @@ BAD = {
     "save_inside_a_rollout": ("save_every_steps", 7, "multiple of the 4 updates a rollout, got 7"),
     "other_stage": ("stage", "instruct", "stage must be 'rl', got 'instruct'"),
     "accumulation": ("accumulation_steps", 2, "accumulation_steps must be 1"),
+    "lonely_rows": ("data.sequences_per_row", 1, "data.sequences_per_row must be 0"),
     "reward_weight": ("rl.reward.format_weight", -0.5, "rl.reward.format_weight must be >= 0"),
     "eval_samples": ("rl.eval.samples_per_prompt", 0, "rl.eval.samples_per_prompt must be >= 1"),
 }

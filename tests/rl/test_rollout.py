@@ -94,7 +94,7 @@ def test_advantages_are_of_totals(encoder, prompts):
 def test_sampled_ids_are_kept_as_they_are(encoder, prompts):
     (group,) = collect(encoder, prompts[:1])
     values = np.array([1.0, 2.0, 3.0], np.float32)
-    one = rollout.to_sequences(group, values)[1]
+    one = rollout.to_sequences(group, values, normalization="token")[1]
     prompt, completion = prompts[0].encoded, group.completions[1]
     begin = prompt.num_tokens
     np.testing.assert_array_equal(one.tokens[:begin], prompt.tokens)
@@ -105,6 +105,14 @@ def test_sampled_ids_are_kept_as_they_are(encoder, prompts):
     np.testing.assert_allclose(one.extras["sampler_logprobs"][begin:], completion.logprobs)
     assert not one.extras["sampler_logprobs"][:begin].any()
     assert one.positions[0, begin] == prompt.next_position
+
+
+def test_completions_weigh_the_same_where_sequences_count(encoder, prompts):
+    (group,) = collect(encoder, prompts[:1])
+    values = np.zeros(3, np.float32)
+    made = rollout.to_sequences(group, values, normalization="sequence")
+    np.testing.assert_allclose([one.loss_weights.sum() for one in made], 1.0, rtol=1e-5)
+    assert len({one.num_tokens for one in made}) > 1
 
 
 def test_the_log_has_a_row_a_completion(encoder, prompts, tmp_path):

@@ -1,8 +1,7 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows in which the completions of a prompt share its images give the same numbers."""
+"""Rows in which the completions of a prompt share it give the same numbers."""
 
-import dataclasses
 import functools
 
 import jax
@@ -12,6 +11,7 @@ import pytest
 
 from lingshu_jax.common import structs
 from lingshu_jax.data import messages, packing
+from lingshu_jax.models import attention
 from lingshu_jax.rl import rows, step
 from tests import small
 from tests.models import goldens
@@ -50,7 +50,7 @@ def groups():
 
 
 def assemble(some):
-    return rows.assemble(some, BUDGET, geometry=GEOMETRY, pad_id=PAD, normalization="token")
+    return rows.assemble(some, BUDGET, geometry=GEOMETRY, pad_id=PAD)
 
 
 def make(groups, rows_per_pass=2):
@@ -59,60 +59,89 @@ def make(groups, rows_per_pass=2):
     return passes, {k: np.concatenate([a[k] for a in arrays]) for k in arrays[0]}
 
 
+def trees(passes):
+    return [tree for one in passes for row in one for tree in row]
+
+
 def targets(passes, values):
-    """Values at the completion tokens of every sequence, by its ids."""
+    """Values at the completion tokens of every sequence, by prompt and ids."""
     found = {}
     for row, line in zip([row for one in passes for row in one], values, strict=True):
         start = 0
-        for one in row:
-            place = slice(start, start + one.num_tokens)
-            found[one.id, one.tokens.tobytes()] = line[place][one.loss_weights > 0]
-            start = place.stop
+        for tree in row:
+            numbers = tree.extras[rows.BRANCHES]
+            place = line[start : start + tree.num_tokens]
+            for branch in range(1, int(numbers.max()) + 1):
+                mine = (numbers == branch) & (tree.loss_weights > 0)
+                found[tree.id, tree.tokens[mine].tobytes()] = place[mine]
+            start += tree.num_tokens
     return found
 
 
-def test_every_sequence_stands_in_one_row(groups):
+def test_a_tree_by_hand():
+    rng = np.random.default_rng(0)
+    one = prompt(rng, "p", [])  # three tokens
+    first, second = complete(one, rng, 2), complete(one, rng, 1)
+    tree = rows.join([first, second])
+    assert tree.extras[rows.BRANCHES].tolist() == [0, 0, 1, 1, 1, 2, 2]
+    assert tree.positions[0].tolist() == [0, 1, 2, 3, 4, 2, 3]
+    assert tree.loss_weights.tolist() == [0, 0, 0, 1, 1, 0, 1]
+    p, a, b = one.tokens.tolist(), first.tokens[3:].tolist(), second.tokens[3:].tolist()
+    assert tree.tokens.tolist() == [*p[:2], p[2], *a, p[2], *b]
+    kept = tree.extras["advantages"][[3, 4, 6]]
+    np.testing.assert_array_equal(
+        kept, [*first.extras["advantages"][3:], *second.extras["advantages"][3:]]
+    )
+
+
+def test_every_completion_is_kept_and_prompts_are_not_repeated(groups):
     passes, arrays = make(groups)
-    placed = [one.tokens.tobytes() for rows_ in passes for row in rows_ for one in row]
-    assert sorted(placed) == sorted(one.tokens.tobytes() for group in groups for one in group)
     assert all(len(one) == 2 for one in passes)
     assert arrays["loss_weights"].sum() == 3 * (5 + 9 + 13 + 17)
+    lonely = sum(one.num_tokens for group in groups for one in group)
+    assert sum(tree.num_tokens for tree in trees(passes)) < 0.75 * lonely
 
 
-def test_a_row_holds_each_image_once(groups):
+def test_a_row_holds_the_images_of_a_tree_once(groups):
     passes, arrays = make(groups)
-    for row, frames in zip([r for p in passes for r in p], arrays["patch_frame_ids"], strict=True):
-        pictures = {id(one.media): len(one.media) for one in row if one.media}
-        assert frames.max() == sum(pictures.values())
+    pictures = [sum(len(tree.media) for tree in row) for one in passes for row in one]
+    assert arrays["patch_frame_ids"].max(axis=1).tolist() == pictures
+
+
+def test_a_long_group_is_cut(groups):
+    narrow = packing.Budget(tokens=48, patches=128)
+    passes = rows.plan(groups[2:], narrow, geometry=GEOMETRY, rows_per_pass=1)
+    assert len(trees(passes)) == 2
+    assert sum(tree.loss_weights.sum() for tree in trees(passes)) == 5 + 9 + 13 + 17
+
+
+def logprobs(given, forward, *, forget_branches=False):
+    passes, arrays = make(given, rows_per_pass=4)
+    if forget_branches:
+        arrays["segment_ids"] %= attention.BRANCH
+    parts = [forward(structs.Batch.from_arrays(a)) for a in split(arrays, len(passes))]
+    return targets(passes, np.concatenate(parts))
 
 
 def test_logprobs_are_those_of_lonely_sequences(groups, forward):
-    def logprobs(given):
-        passes, arrays = make(given, rows_per_pass=4)
-        parts = [forward(structs.Batch.from_arrays(a)) for a in split(arrays, len(passes))]
-        return targets(passes, np.concatenate(parts))
-
-    shared = logprobs(groups)
-    # Copies have media of their own, so nothing is shared.
-    lonely = logprobs([[dataclasses.replace(o, media=(*o.media,))] for g in groups for o in g])
-    assert shared.keys() == lonely.keys()
+    shared = logprobs(groups, forward)
+    lonely = logprobs([[one] for group in groups for one in group], forward)
+    assert shared.keys() == lonely.keys() and len(shared) == 12
     for name, values in lonely.items():
         np.testing.assert_allclose(shared[name], values, atol=2e-5)
 
 
-def test_twin_an_image_index_shifted_by_one_is_noticed(groups, forward):
-    _, arrays = make(groups)
-    batch = structs.Batch.from_arrays({k: v[:4] for k, v in arrays.items()})
-    index = np.where(batch.media_index > 0, batch.media_index - 1, batch.media_index)
-    moved = forward(batch.replace(media_index=index))
-    used = batch.loss_weights > 0
-    assert np.abs(np.asarray(moved - forward(batch)))[used].max() > 1e-2
+def test_twin_branches_that_see_each_other_are_noticed(groups, forward):
+    shared = logprobs(groups, forward)
+    mixed = logprobs(groups, forward, forget_branches=True)
+    assert max(np.abs(shared[name] - mixed[name]).max() for name in shared) > 1e-2
 
 
 def test_an_empty_row_has_all_arrays():
     arrays = assemble([[]])
     assert all(name in arrays and not arrays[name].any() for name in rows.EXTRAS)
     assert arrays["tokens"].shape == (1, BUDGET.tokens)
+    assert rows.BRANCHES not in arrays
 
 
 def split(arrays, parts):
