@@ -66,6 +66,6 @@ def _tiny() -> config.StageConfig:
             weight_decay=0.1,
             b2=0.98,
         ),
-        steps=220,
-        save_every_steps=50,
+        steps=280,
+        save_every_steps=70,
     )

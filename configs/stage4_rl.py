@@ -99,12 +99,12 @@ def _tiny() -> rl_config.RLStageConfig:
             b2=0.98,
         ),
         rl=rl_config.RLConfig(
-            prompts_per_rollout=10,
-            prompts_per_update=10,
+            prompts_per_rollout=12,
+            prompts_per_update=12,
             rollouts_per_prompt=8,
             max_prompt_tokens=256,
             max_new_tokens=32,
-            generation_rows=80,
+            generation_rows=96,
             eval=rl_config.EvalConfig(
                 sources=(sources.Source(name="vqa_test", path="vqa_test.jsonl"),),
                 every_steps=20,
