@@ -1,9 +1,10 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers of a run: one JSONL row a step, the same to TensorBoard."""
+"""Numbers of a run: one JSONL row a step, the same to TensorBoard; where its time goes."""
 
 import json
 import pathlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,37 @@ class MetricsWriter:
         """Flushes and closes both."""
         self._file.close()
         self._board.close()
+
+
+class Stopwatch:
+    """Wall time by what it went into, summed until it is taken."""
+
+    def __init__(self, *, useful: tuple[str, ...]):
+        """Starts.
+
+        Args:
+          useful: Names whose share of the time is the goodput.
+        """
+        self._useful = useful
+        self._start = self._last = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+        self._useful_seconds = 0.0
+
+    def lap(self, name: str) -> None:
+        """Books the time since the last lap under `name`."""
+        now = time.perf_counter()
+        elapsed, self._last = now - self._last, now
+        self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
+        self._useful_seconds += elapsed if name in self._useful else 0.0
+
+    def take(self) -> dict[str, float]:
+        """Seconds by name since the last take."""
+        taken, self._seconds = self._seconds, {}
+        return taken
+
+    def goodput(self) -> float:
+        """Share of the wall time since the start that was useful."""
+        return self._useful_seconds / max(self._last - self._start, 1e-9)
 
 
 def read_rows(workdir: pathlib.Path) -> list[dict[str, Any]]:

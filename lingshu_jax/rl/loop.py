@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import itertools
 import pathlib
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -59,34 +58,6 @@ def run(
     return summary
 
 
-class Stopwatch:
-    """Wall time by what it went into, summed until it is taken."""
-
-    USEFUL = ("rollout", "step")
-
-    def __init__(self) -> None:
-        """Starts."""
-        self._start = self._last = time.perf_counter()
-        self._seconds: dict[str, float] = {}
-        self._useful = 0.0
-
-    def lap(self, name: str) -> None:
-        """Books the time since the last lap under `name`."""
-        now = time.perf_counter()
-        elapsed, self._last = now - self._last, now
-        self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
-        self._useful += elapsed if name in self.USEFUL else 0.0
-
-    def take(self) -> dict[str, float]:
-        """Seconds by name since the last take."""
-        taken, self._seconds = self._seconds, {}
-        return taken
-
-    def goodput(self) -> float:
-        """Share of the wall time since the start that went into sampling and learning."""
-        return self._useful / max(self._last - self._start, 1e-9)
-
-
 class _Run:
     """The live parts of a run: trainer, engine, learner, examination, files."""
 
@@ -127,7 +98,7 @@ class _Run:
             greedy=config.rl.eval.greedy,
             blind_probe=config.rl.eval.blind_probe,
         )
-        self._watch = Stopwatch()
+        self._watch = metrics.Stopwatch(useful=("rollout", "step"))
 
     def train(self) -> list[dict[str, Any]]:
         """The loop proper; returns all metric rows of the run."""

@@ -5,7 +5,6 @@
 import functools
 import pathlib
 import resource
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -235,18 +234,18 @@ def _train(
         donate_argnums=0,
     )
     writer = metrics.MetricsWriter(trainer.workdir, after_step=trainer.step)
-    clock = Clock()
+    watch = metrics.Stopwatch(useful=("step",))
     bar = progress_bar(trainer)
     stream = batches.batches(data_state)
     while trainer.step < trainer.total_steps:
         arrays, data_state = next(stream)
-        clock.lap("data")
+        watch.lap("data")
         rates = trainer.learning_rates()
         batch = structs.Batch.from_arrays(sharding.place_batch(arrays, trainer.mesh))
         trainer.state, values = step_fn(trainer.state, batch, trainer.leaf_rates())
         scalars = host_scalars(values, sources)
-        clock.lap("step")
-        row = {**scalars, **rates, **describe_batch(arrays, trainer, clock)}
+        watch.lap("step")
+        row = {**scalars, **rates, **describe_batch(arrays, trainer, watch)}
         is_last = trainer.step == trainer.total_steps
         if trainer.step % trainer.config.log_every_steps == 0 or is_last:
             writer.write(trainer.step, row)
@@ -254,32 +253,11 @@ def _train(
         bar.update()
         # The position is saved with the step it belongs to: what comes next, not what came.
         trainer.save_if_due({DATA: data_state})
-        clock.lap("save")
+        watch.lap("save")
     trainer.close()
     writer.close()
     bar.close()
     return metrics.read_rows(trainer.workdir)
-
-
-class Clock:
-    """Wall time by what it went into."""
-
-    def __init__(self) -> None:
-        """Starts."""
-        self.start = self._last = time.perf_counter()
-        self.laps: dict[str, float] = {}
-        self.in_steps = 0.0
-
-    def lap(self, name: str) -> None:
-        """Books the time since the last lap under `name`."""
-        now = time.perf_counter()
-        self.laps[name] = now - self._last
-        self.in_steps += self.laps[name] if name == "step" else 0.0
-        self._last = now
-
-    def goodput(self) -> float:
-        """Share of the wall time since the start that went into steps."""
-        return self.in_steps / max(self._last - self.start, 1e-9)
 
 
 def progress_bar(trainer: Trainer) -> tqdm.tqdm:
@@ -315,18 +293,19 @@ def host_scalars(values: step.Metrics, sources: tuple[str, ...]) -> dict[str, fl
 
 
 def describe_batch(
-    arrays: dict[str, np.ndarray], trainer: Trainer, clock: Clock
+    arrays: dict[str, np.ndarray], trainer: Trainer, watch: metrics.Stopwatch
 ) -> dict[str, float | None]:
     """Counts, fill, speed and memory of one step.
 
     Args:
       arrays: This process's rows; the other processes hold alike.
       trainer: The run.
-      clock: Its laps are the seconds.
+      watch: Its laps are the seconds; they are taken.
     """
     work, counts = measure(arrays)
     work = flops.Work(*(value * jax.process_count() for value in work))
-    seconds = max(clock.laps["step"], 1e-9)
+    laps = watch.take()
+    seconds = max(laps["step"], 1e-9)
     useful = flops.train_flops(
         trainer.size,
         work,
@@ -338,9 +317,9 @@ def describe_batch(
         **counts,
         "tokens_per_second": work.tokens / seconds,
         "mfu": None if peak is None else useful / seconds / peak,
-        "goodput": clock.goodput(),
+        "goodput": watch.goodput(),
         "memory_bytes": memory_bytes(),
-        **{f"seconds/{name}": value for name, value in clock.laps.items()},
+        **{f"seconds/{name}": value for name, value in laps.items()},
     }
 
 
