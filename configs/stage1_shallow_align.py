@@ -68,6 +68,6 @@ def _tiny() -> config.StageConfig:
             weight_decay=0.1,
             b2=0.98,
         ),
-        steps=110,
-        save_every_steps=25,
+        steps=160,
+        save_every_steps=40,
     )
