@@ -21,7 +21,7 @@ ROOT = "--config.data.root=nowhere"
     ("flags", "words"),
     [
         ([f"--config={STAGE3}", ROOT], ["no such file", "nowhere/instruct.jsonl"]),
-        ([f"--config={STAGE3}", "--config.optim.warmup_step=5"], ["warmup_step"]),
+        ([f"--config={STAGE3}", "--config.optim.warmup_step=5"], ["'warmup_step'", "weight_decay"]),
         ([f"--config={STAGE3}", "--config.optim.warmup_steps=many"], ["warmup_steps", "many"]),
         ([f"--config={STAGE3}", "--config.stage=sft"], ["config.stage", "'sft'", "'instruct'"]),
     ],

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How every command starts and how it fails: flags in, one clear line out."""
 
+import dataclasses
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -104,4 +106,10 @@ def _cause(error: BaseException) -> str:
     for inner in reversed(chain):
         if isinstance(inner, errors.UserError | OSError):
             return str(inner)
-    return str(error.args[0] if error.args else error)
+    text = str(error.args[0] if error.args else error)
+    unknown = re.search(r"Field (\w+) not found on dataclass <class '([\w.]+)\.(\w+)'>", text)
+    if unknown and unknown[2] in sys.modules:
+        field, module, name = unknown.groups()
+        known = [f.name for f in dataclasses.fields(getattr(sys.modules[module], name))]
+        return f"unknown field {field!r} of {name}; known: {', '.join(known)}"
+    return text

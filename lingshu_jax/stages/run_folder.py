@@ -51,9 +51,15 @@ def begin(config: Any, workdir: pathlib.Path) -> None:
     Args:
       config: A config dataclass of a stage or a recipe, validated.
       workdir: The run's folder.
+
+    Raises:
+      UserError: If the folder cannot be written.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / CONFIG, _resolved(config))
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(workdir / CONFIG, _resolved(config))
+    except OSError as error:
+        raise errors.UserError(f"cannot write to --workdir {workdir}: {error}") from error
 
 
 def finish(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
