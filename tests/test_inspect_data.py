@@ -166,6 +166,7 @@ def test_a_config_shows_its_mixture_and_fill(repo, tokenizer_folder, tmp_path):
     done = run(
         repo,
         "--config=configs/stage3_instruct.py:tiny",
+        "--config.data.tokens_per_row=512",  # the tokenizer below is one token a byte
         f"--tokenizer={tokenizer_folder}",
         f"--output={tmp_path}",
         "--rows=2",

@@ -194,7 +194,7 @@ def test_vqa_rad_official_layout(folder):
     ]
     (folder / "testset.json").write_text(json.dumps(rows))
     yes, number, missing, incomplete = formats.read_vqa_rad(folder, None, "test")
-    assert yes.messages[0]["content"][1]["text"].startswith("Is it?\nPlease output 'yes' or 'no'")
+    assert yes.messages[0]["content"][1]["text"].startswith("is it?\nPlease output 'yes' or 'no'")
     assert (yes.meta["answer_type"], yes.meta["kind"], yes.meta["image_id"]) == (
         "yes_no",
         "P",
