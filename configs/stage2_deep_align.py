@@ -66,6 +66,6 @@ def _tiny() -> config.StageConfig:
             weight_decay=0.1,
             b2=0.98,
         ),
-        steps=160,
+        steps=190,
         save_every_steps=40,
     )
