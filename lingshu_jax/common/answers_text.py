@@ -10,7 +10,7 @@ nothing). All functions are pure and use the standard library only.
 
 import re
 import unicodedata
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 Status = Literal[
     "ok",
@@ -23,17 +23,7 @@ Status = Literal[
     "conflict",
     "ambiguous",
 ]
-STATUSES: tuple[Status, ...] = (
-    "ok",
-    "empty",
-    "truncated",
-    "refusal",
-    "unparsed",
-    "invalid",
-    "multi",
-    "conflict",
-    "ambiguous",
-)
+STATUSES: tuple[Status, ...] = get_args(Status)
 REFUSAL_VERSION = 1  # of REFUSALS; raised with every change of the list
 
 # Characters that may stand around an answer and mean nothing.

@@ -20,6 +20,10 @@ from lingshu_jax.common import errors
 
 MAX_ASPECT_RATIO = 200
 
+# By channel, of values 0..1: what every Qwen2.5-VL preprocessor_config.json holds (CLIP's).
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+
 
 class Grid(NamedTuple):
     """Size of one image or video in patches: frames (pairs of pictures), rows, columns."""

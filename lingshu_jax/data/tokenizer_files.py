@@ -17,13 +17,11 @@ from typing import Any
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from lingshu_jax.common import errors, tokens
+from lingshu_jax.common import errors, geometry, tokens
 from lingshu_jax.data import tokenizer
 
 MIN_VOCAB = 256  # one token for each byte
 END_OF_TEXT, IM_END = "<|endoftext|>", "<|im_end|>"
-IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
-IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def write_tokenizer(
@@ -170,8 +168,8 @@ def _preprocessor_config(min_pixels: int, max_pixels: int) -> dict[str, Any]:
         "patch_size": 14,
         "temporal_patch_size": 2,
         "merge_size": 2,
-        "image_mean": list(IMAGE_MEAN),
-        "image_std": list(IMAGE_STD),
+        "image_mean": list(geometry.PIXEL_MEAN),
+        "image_std": list(geometry.PIXEL_STD),
         "image_processor_type": "Qwen2VLImageProcessor",
         "processor_class": "Qwen2_5_VLProcessor",
     }

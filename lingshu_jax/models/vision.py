@@ -18,14 +18,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from lingshu_jax.common import geometry as geometry_lib
 from lingshu_jax.common import structs
 from lingshu_jax.models import attention, layers, rope, sizes
 
 SLOT = 64  # patch places of one window slot
-
-# The constants every Qwen2.5-VL preprocessor_config.json holds (CLIP's).
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Attention(nn.Module):
@@ -161,8 +158,8 @@ def normalize(patches: Array, geometry: Any) -> Float[Array, "B P C"]:
       (value / 255 - mean) / std by channel.
     """
     per_channel = geometry.patch_dim // 3
-    mean = jnp.repeat(jnp.array(PIXEL_MEAN, jnp.float32), per_channel)
-    std = jnp.repeat(jnp.array(PIXEL_STD, jnp.float32), per_channel)
+    mean = jnp.repeat(jnp.array(geometry_lib.PIXEL_MEAN, jnp.float32), per_channel)
+    std = jnp.repeat(jnp.array(geometry_lib.PIXEL_STD, jnp.float32), per_channel)
     values = patches.astype(jnp.float32) / 255.0
     return (values - mean[None, None, :]) / std[None, None, :]
 

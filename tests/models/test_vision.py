@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lingshu_jax.common import structs
+from lingshu_jax.common import geometry, structs
 from lingshu_jax.data import packing
 from lingshu_jax.models import layers, rope, sizes, vision
 from tests import small
@@ -162,7 +162,7 @@ def test_pixels_are_normalised_by_channel() -> None:
     patches = np.zeros((1, 1, 1176), np.uint8)
     patches[..., 392:784] = 255
     out = np.asarray(vision.normalize(jnp.asarray(patches), small.SIZE.vision.geometry))[0, 0]
-    mean, std = np.array(vision.PIXEL_MEAN), np.array(vision.PIXEL_STD)
+    mean, std = np.array(geometry.PIXEL_MEAN), np.array(geometry.PIXEL_STD)
     expected = (np.array([0.0, 1.0, 0.0]) - mean) / std
     np.testing.assert_allclose(out, np.repeat(expected, 392), rtol=1e-6)
     assert abs(expected[0] - expected[2]) > 0.1
