@@ -32,6 +32,7 @@ TRAIN_RULES: Rules = {
     "head_dim": None,
     "patch": None,
     "qkv": None,
+    "lora_rank": None,
 }
 
 # (regex over the whole path, logical axes of the leaf), first match wins.

@@ -4,15 +4,16 @@
 
 Counted: matrix products of real tokens and real patches, causal attention at half, forward
 plus backward with respect to activations and to trained weights. Not counted: padding,
-recomputation, weight gradients of frozen parts, and the backward pass below the lowest
-trained part.
+recomputation, weight gradients of frozen parts, the backward pass below the lowest trained
+part, and low-rank adapters, which are small.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import jax
 
-from lingshu_jax.models import sizes
+from lingshu_jax.models import lora, sizes
 
 # bfloat16 peak of one device, FLOP/s, from the vendors' data sheets.
 PEAK_FLOPS = {
@@ -44,23 +45,23 @@ class Work(NamedTuple):
     targets: float
 
 
-def train_flops(
-    size: sizes.ModelSize, work: Work, *, vision_trained: bool, text_trained: bool
-) -> float:
+def train_flops(size: sizes.ModelSize, work: Work, trained: Collection[str]) -> float:
     """FLOPs of one optimizer step on that work.
 
     Args:
       size: The model's sizes.
       work: Of the whole global batch.
-      vision_trained: Whether anything of vision is trained.
-      text_trained: Whether anything of text is trained.
+      trained: Paths of the trained parameters.
 
     Returns:
       Forward plus needed backward operations.
     """
+    moved = {name.partition("/")[0] for name in trained}
+    # Adapters need the gradient of the activations, not that of the weights.
+    full = {name.partition("/")[0] for name in trained if not lora.is_adapter(name)}
     # forward 1, gradient with respect to activations 1, with respect to weights 1
-    text_passes = 2.0 + (1.0 if text_trained else 0.0)
-    vision_passes = 3.0 if vision_trained else 1.0
+    text_passes = 2.0 + ("text" in full)
+    vision_passes = 1.0 + ("vision" in moved) + ("vision" in full)
     return text_passes * text_forward(size, work) + vision_passes * vision_forward(size, work)
 
 

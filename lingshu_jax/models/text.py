@@ -43,10 +43,10 @@ class Attention(nn.Module):
         """Declares q, k, v (with bias) and out (without)."""
         size = self.size
         options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        self.q = nn.DenseGeneral((size.num_heads, size.head_dim), **options)
-        self.k = nn.DenseGeneral((size.num_kv_heads, size.head_dim), **options)
-        self.v = nn.DenseGeneral((size.num_kv_heads, size.head_dim), **options)
-        self.out = nn.DenseGeneral(size.embed_dim, axis=(-2, -1), use_bias=False, **options)
+        self.q = layers.Dense((size.num_heads, size.head_dim), **options)
+        self.k = layers.Dense((size.num_kv_heads, size.head_dim), **options)
+        self.v = layers.Dense((size.num_kv_heads, size.head_dim), **options)
+        self.out = layers.Dense(size.embed_dim, axis=(-2, -1), use_bias=False, **options)
 
     def project(
         self, x: Float[Array, "B T D"], angles: Float[Array, "B T F"]
@@ -139,9 +139,7 @@ class Decoder(nn.Module):
             jnp.zeros((1, 1, size.head_dim // 2), jnp.float32),
             jnp.zeros((1, 1), jnp.int32),
         )
-        self.layers = self.param(
-            "layers", lambda key: layers.init_stack(block, key, size.num_layers, *example)
-        )
+        self.layers = layers.stack(self, "layers", block, size.num_layers, *example)
         self.norm = layers.RMSNorm(size.rms_norm_eps, self.param_dtype)
         if not size.tie_embeddings:
             self.head = self.param(

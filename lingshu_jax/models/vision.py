@@ -39,12 +39,12 @@ class Attention(nn.Module):
         """Attends among the places of equal segment id."""
         heads = (self.size.num_heads, self.size.head_dim)
         options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        qkv = nn.DenseGeneral((3, *heads), name="qkv", **options)(x)
+        qkv = layers.Dense((3, *heads), name="qkv", **options)(x)
         q, k, v = (qkv[:, :, i] for i in range(3))
         # Rotation in float32, as the checkpoint's own code does for the tower only.
         q, k = (rope.rotate(y.astype(jnp.float32), angles).astype(x.dtype) for y in (q, k))
         out = attention.attend(q, k, v, q_segments=segments, kv_segments=segments, causal=False)
-        return nn.DenseGeneral(x.shape[-1], axis=(-2, -1), name="out", **options)(out)
+        return layers.Dense(x.shape[-1], axis=(-2, -1), name="out", **options)(out)
 
 
 class Block(nn.Module):
@@ -86,9 +86,7 @@ class Vision(nn.Module):
             jnp.zeros((*slot, self.size.head_dim // 2), jnp.float32),
             jnp.zeros(slot, jnp.int32),
         )
-        self.blocks = self.param(
-            "blocks", lambda key: layers.init_stack(block, key, self.size.num_layers, *example)
-        )
+        self.blocks = layers.stack(self, "blocks", block, self.size.num_layers, *example)
 
     def __call__(self, images: structs.Images) -> Float[Array, "B P D"]:
         """Features of every patch place, in slot order; padding places hold finite noise."""
@@ -142,8 +140,8 @@ class Merger(nn.Module):
         options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = layers.RMSNorm(self.size.rms_norm_eps, self.param_dtype, name="norm")(x)
         x = x.reshape(x.shape[0], -1, merged)
-        x = nn.gelu(nn.Dense(merged, name="up", **options)(x), approximate=False)
-        x = nn.Dense(self.text_dim, name="down", **options)(x)
+        x = nn.gelu(layers.Dense(merged, name="up", **options)(x), approximate=False)
+        x = layers.Dense(self.text_dim, name="down", **options)(x)
         return jnp.take_along_axis(x, merged_inverse[..., None], axis=1)
 
 

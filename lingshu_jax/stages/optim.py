@@ -208,8 +208,9 @@ def describe(params: Any, groups: tuple[Group, ...], weight_decay: float) -> str
 
 
 def _is_decayed(leaves: Mapping[str, Any]) -> dict[str, bool]:
-    """Kernels and embeddings; biases and norm scales are not decayed."""
-    return {name: name.endswith(("kernel", "embedding", "head")) for name in leaves}
+    """Kernels, adapters and embeddings; biases and norm scales are not decayed."""
+    decayed = ("kernel", "embedding", "head", "lora_a", "lora_b")
+    return {name: name.endswith(decayed) for name in leaves}
 
 
 def _rate(peak: float, config: stage_config.OptimConfig, total_steps: int, step: int) -> float:

@@ -11,7 +11,8 @@ import optax
 from jaxtyping import Array, Int
 
 from lingshu_jax.common import checkpoints, sharding
-from lingshu_jax.models import axes
+from lingshu_jax.models import axes, lora
+from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import optim
 
 
@@ -34,6 +35,31 @@ class TrainState:
     def params(self) -> dict[str, Any]:
         """The nested dict of all parameters."""
         return optim.unflatten({**self.trained, **self.frozen})
+
+
+def add_adapters(
+    params: Any, config: stage_config.LoraConfig, mesh: jax.sharding.Mesh, *, seed: int
+) -> dict[str, Any]:
+    """The parameters with the stage's new adapters among them, each leaf in its place.
+
+    Args:
+      params: Nested dict of placed arrays.
+      config: Which modules; none adds nothing.
+      mesh: The mesh.
+      seed: Of the adapters.
+
+    Raises:
+      UserError: If no module matches.
+    """
+    if not config.modules:
+        return params
+
+    def make(key: jax.Array) -> dict[str, Any]:
+        return lora.init(params, config.modules, rank=config.rank, alpha=config.alpha, key=key)
+
+    key = jax.random.key(seed)
+    places = sharding.param_shardings(jax.eval_shape(make, key), axes.PARAM_AXES, mesh)
+    return lora.join(params, jax.jit(make, out_shardings=places)(key))
 
 
 def create(
@@ -91,7 +117,8 @@ def save(
       step: Its number.
     """
     opt_state = _map_leaf_dicts(optim.unflatten, state.opt_state)
-    folder.save(step, state.params(), opt_state=opt_state, meta=meta)
+    stacked = frozenset(name for name in [*state.trained, *state.frozen] if axes.is_stacked(name))
+    folder.save(step, state.params(), opt_state=opt_state, meta=meta, stacked=stacked)
 
 
 def restore(
