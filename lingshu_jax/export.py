@@ -1,69 +1,104 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoint to Hugging Face folder: `python -m lingshu_jax.export --checkpoint=DIR --hf=DIR`."""
+"""Checkpoint to Hugging Face folder: `python -m lingshu_jax.export --checkpoint=DIR --hf=DIR`.
+
+Weights go layer by layer from the checkpoint into the folder. LoRA adapters are merged on the
+way; with `--adapter` they alone are written, as a folder that PEFT loads onto the base model.
+"""
 
 import json
 import pathlib
 import shutil
-from typing import Any
 
 import jax.numpy as jnp
 from absl import flags
 
-from lingshu_jax.common import checkpoints, cli, errors, runtime, sharding
-from lingshu_jax.models import hf, hf_config
-from lingshu_jax.stages import initial
-
-_CARD = """---
-library_name: transformers
-pipeline_tag: image-text-to-text
-tags: [medical, qwen2_5_vl, lingshu]
----
-
-# {name}
-
-Exported by lingshu_jax from a Qwen2.5-VL checkpoint ({details}).
-
-For research. Not a medical device: its answers must not guide the care of a patient.
-"""
+from lingshu_jax import lineage, model_card
+from lingshu_jax.common import checkpoints, cli, errors, runtime
+from lingshu_jax.data import tokenizer_files
+from lingshu_jax.models import hf, hf_config, layers, lora, origin, peft, qwen2_5_vl, sizes
+from lingshu_jax.stages import loop
 
 
-def export(source: pathlib.Path, target: pathlib.Path, *, dtype: str | None = None) -> None:
+def export(
+    source: pathlib.Path,
+    target: pathlib.Path,
+    *,
+    dtype: str | None = None,
+    evaluation: pathlib.Path | None = None,
+) -> None:
     """Writes a complete folder that transformers and vLLM load as it is.
 
     Args:
       source: A checkpoint folder or a training workdir; its newest step is taken.
       target: The folder; it appears whole or not at all.
       dtype: Of the tensors; None keeps what the checkpoint was trained in.
+      evaluation: Folder of an evaluation whose scores the model card shows.
 
     Raises:
-      UserError: If the source holds no checkpoint or the target exists.
+      UserError: If the source holds no checkpoint or no tokenizer, or the target exists.
     """
-    if target.exists():
-        raise errors.UserError(f"--hf={target} exists already; choose a new folder")
-    folder = checkpoints.find(source)
-    assets = folder / checkpoints.ASSETS
-    stored = json.loads((assets / "config.json").read_text())["torch_dtype"]
-    start = initial.Initial(
-        size=hf_config.read(assets), assets=assets, folder=folder, is_checkpoint=True
-    )
-    params = start.load(sharding.host_mesh(), jnp.dtype(stored))
+    _check_new(target)
+    if evaluation is not None:
+        model_card.find_evaluations(evaluation)  # a wrong one fails before anything is written
+    found, size = _open(source)
+    folder = checkpoints.Checkpoints(found)
+    params = lora.merge_stored(_stored_params(folder, size))
+    folder.close()
+    assets = found / checkpoints.ASSETS
+    tokenizer_files.require_tokenizer(assets)
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(assets, partial)
-    dtype = dtype or str(stored)
-    config = hf_config.dump(start.size, dtype=dtype)
+    tokenizer_files.complete(partial)
+    stored = str(json.loads((assets / "config.json").read_text())["torch_dtype"])
+    config = hf_config.dump(size, dtype=dtype or stored)
     (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (partial / "README.md").write_text(_CARD.format(name=target.name, details=_details(config)))
-    hf.write_weights(params, start.size, partial, dtype=jnp.dtype(dtype))
+    hf.write_weights(params, size, partial, dtype=None if dtype is None else jnp.dtype(dtype))
+    model_card.write(partial, source, name=target.name, evaluation=evaluation)
     partial.rename(target)
 
 
-def _details(config: dict[str, Any]) -> str:
-    return (
-        f"{config['num_hidden_layers']} text layers of width {config['hidden_size']}, "
-        f"{config['vision_config']['depth']} vision layers, {config['torch_dtype']}"
-    )
+def export_adapter(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Writes the adapters of a run as a folder that `peft.PeftModel` loads onto its base model.
+
+    Args:
+      source: A checkpoint folder or a training workdir; its newest step is taken.
+      target: The folder; it appears whole or not at all.
+
+    Raises:
+      UserError: If the source holds no adapters, or trained what such a folder cannot hold, or
+        the target exists.
+    """
+    _check_new(target)
+    found, size = _open(source)
+    folder = checkpoints.Checkpoints(found)
+    params = _stored_params(folder, size)
+    trained = folder.read_meta().get(loop.TRAINED, [])
+    folder.close()
+    traced = lineage.trace(source)
+    base = traced.base.known
+    if len(traced.stages) > 1:  # the adapters fit what the stages before made of the base
+        base = origin.identify(traced.stages[-1].config["model"]["init_from"])
+    peft.write(target, params, base=base.name, trained=trained)
+
+
+def _check_new(target: pathlib.Path) -> None:
+    if target.exists():
+        raise errors.UserError(f"--hf={target} exists already; choose a new folder")
+
+
+def _open(source: pathlib.Path) -> tuple[pathlib.Path, sizes.ModelSize]:
+    found = checkpoints.find(source)
+    return found, hf_config.read(found / checkpoints.ASSETS)
+
+
+def _stored_params(folder: checkpoints.Checkpoints, size: sizes.ModelSize) -> layers.Params:
+    """The parameters of the newest step, unread, after a look at their names and shapes."""
+    params = folder.stored_params()
+    abstract = qwen2_5_vl.abstract_params(size, jnp.dtype(jnp.float32))
+    checkpoints.check_same_leaves(lora.strip(params), abstract, folder.folder)
+    return params
 
 
 def define_flags() -> None:
@@ -71,15 +106,22 @@ def define_flags() -> None:
     flags.DEFINE_string("checkpoint", None, "A checkpoint folder or a run's workdir.")
     flags.DEFINE_string("hf", None, "Folder to write; must be new.")
     flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Default: as stored.")
+    flags.DEFINE_bool("adapter", False, "Write the LoRA adapters alone, as a PEFT folder.")
+    flags.DEFINE_string("evaluation", None, "Evaluation whose scores the model card shows.")
 
 
 def main(argv: list[str]) -> None:
     """Reads the flags and exports."""
     del argv
-    source, target = cli.required("checkpoint"), cli.required("hf")
+    source, target = pathlib.Path(cli.required("checkpoint")), pathlib.Path(cli.required("hf"))
+    evaluation = cli.flag("evaluation")
     runtime.start()
-    export(pathlib.Path(source), pathlib.Path(target), dtype=cli.flag("dtype"))
-    print(json.dumps({"hf": target}))
+    if cli.flag("adapter"):
+        export_adapter(source, target)
+    else:
+        found = None if evaluation is None else pathlib.Path(evaluation)
+        export(source, target, dtype=cli.flag("dtype"), evaluation=found)
+    print(json.dumps({"hf": str(target)}))
 
 
 if __name__ == "__main__":

@@ -5,17 +5,19 @@
 import json
 import pathlib
 import shutil
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from lingshu_jax import convert, export
-from lingshu_jax.common import checkpoints, errors
+from lingshu_jax.common import checkpoints, errors, sharding
 from lingshu_jax.data import messages
-from lingshu_jax.models import hf
-from lingshu_jax.stages import initial
+from lingshu_jax.models import axes, hf, lora, peft
+from lingshu_jax.stages import initial, loop, optim
 from tests import small
 
 
@@ -47,25 +49,45 @@ def exported(checkpoint: pathlib.Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_tensors_come_back_bit_by_bit(dtype: str, tmp_path: pathlib.Path) -> None:
     source = small.write_folder(tmp_path / "hf", dtype=dtype)
-    convert.convert(source, tmp_path / "checkpoint", dtype=dtype)
+    convert.convert(source, tmp_path / "checkpoint")
     export.export(tmp_path / "checkpoint", tmp_path / "back")
     assert_identical(tmp_path / "back", source)
+    assert json.loads((tmp_path / "back" / "config.json").read_text())["torch_dtype"] == dtype
 
 
-def test_rounding_on_the_way_is_noticed(small_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    convert.convert(small_folder, tmp_path / "checkpoint", dtype="bfloat16")
+def test_rounding_on_the_way_is_noticed(checkpoint: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    export.export(checkpoint, tmp_path / "half", dtype="bfloat16")
+    convert.convert(tmp_path / "half", tmp_path / "checkpoint")
     export.export(tmp_path / "checkpoint", tmp_path / "back", dtype="float32")
+    export.export(checkpoint, tmp_path / "whole")
     with pytest.raises(AssertionError):
-        assert_identical(tmp_path / "back", small_folder)
+        assert_identical(tmp_path / "back", tmp_path / "whole")
+
+
+def test_each_parameter_keeps_its_own_dtype(
+    small_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    source = tmp_path / "mixed"
+    shutil.copytree(small_folder, source)
+    tensors = tensors_of(source)
+    half = {n: x.astype(jnp.bfloat16) for n, x in tensors.items() if "norm" not in n}
+    safetensors.numpy.save_file(tensors | half, source / "model.safetensors")
+    convert.convert(source, tmp_path / "checkpoint")
+    export.export(tmp_path / "checkpoint", tmp_path / "back_in_one")
+    config = json.loads((tmp_path / "back_in_one" / "config.json").read_text())
+    assert config["torch_dtype"] == "bfloat16"
+    assert_identical(tmp_path / "back_in_one", source)
 
 
 def test_bfloat16_survives_float32(tmp_path: pathlib.Path) -> None:
     source = small.write_folder(tmp_path / "hf", dtype="bfloat16")
-    convert.convert(source, tmp_path / "checkpoint", dtype="float32")
-    export.export(tmp_path / "checkpoint", tmp_path / "back", dtype="bfloat16")
+    convert.convert(source, tmp_path / "checkpoint")
+    export.export(tmp_path / "checkpoint", tmp_path / "wide", dtype="float32")
+    convert.convert(tmp_path / "wide", tmp_path / "wide_checkpoint")
+    export.export(tmp_path / "wide_checkpoint", tmp_path / "back", dtype="bfloat16")
     assert_identical(tmp_path / "back", source)
     config = json.loads((tmp_path / "back" / "config.json").read_text())
     assert config["torch_dtype"] == "bfloat16"
@@ -81,7 +103,7 @@ def test_the_exported_folder_is_complete(
         assert (exported / name).read_bytes() == (small_folder / name).read_bytes(), name
     encoder = messages.Encoder(exported, **small.PIXELS)
     assert encoder.special == small.SIZE.special
-    assert "Not a medical device" in (exported / "README.md").read_text()
+    assert "not a medical device" in (exported / "README.md").read_text()
 
 
 def test_nothing_but_the_folders_appears(checkpoint: pathlib.Path, exported: pathlib.Path) -> None:
@@ -127,13 +149,63 @@ def test_the_newest_step_of_a_run_is_exported(
     shutil.copytree(checkpoint, workdir / "checkpoints")
     folder = checkpoints.Checkpoints(workdir / "checkpoints")
     newer = small.random_params(seed=1)
-    folder.save(5, newer, opt_state={"mu": newer}, meta={})
+    stacked = frozenset(name for name in hf.leaf_shapes(small.SIZE) if axes.is_stacked(name))
+    folder.save(5, newer, opt_state={"mu": newer}, meta={}, stacked=stacked)
     folder.close()
     export.export(workdir, tmp_path / "hf")
     expected = dict(hf.hub_tensors(newer, small.SIZE))
     ours = tensors_of(tmp_path / "hf")
     assert all(ours[name].tobytes() == tensor.tobytes() for name, tensor in expected.items())
     assert ours.keys() == expected.keys() == tensors_of(small_folder).keys()
+
+
+@pytest.fixture
+def adapted(
+    checkpoint: pathlib.Path, key: jax.Array, tmp_path: pathlib.Path
+) -> tuple[pathlib.Path, dict[str, Any]]:
+    """A checkpoint with adapters, trained so far that they matter, and its parameters."""
+    params = lora.add(
+        small.random_params(), r"text/layers/attention/\w+|merger/down", rank=3, alpha=6.0, key=key
+    )
+    noise = np.random.default_rng(3)
+    for module, adapter in lora.find(params).items():
+        hf.insert(params, f"{module}/lora_b", noise.standard_normal(adapter.b.shape, np.float32))
+    shutil.copytree(checkpoint / "assets", tmp_path / "adapted" / "assets")
+    folder = checkpoints.Checkpoints(tmp_path / "adapted")
+    trained = [name for name in optim.flatten(params) if lora.is_adapter(name)]
+    folder.save(4, params, opt_state=None, meta={loop.TRAINED: trained})
+    folder.close()
+    return tmp_path / "adapted", params
+
+
+def test_adapters_are_merged_on_the_way(
+    adapted: tuple[pathlib.Path, dict[str, Any]], tmp_path: pathlib.Path
+) -> None:
+    source, params = adapted
+    export.export(source, tmp_path / "hf")
+    merged = lora.merge(jax.tree.map(np.asarray, params))
+    expected = dict(hf.hub_tensors(merged, small.SIZE))
+    ours = tensors_of(tmp_path / "hf")
+    assert ours.keys() == expected.keys()
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(ours[name], tensor, rtol=0, atol=1e-5, err_msg=name)
+    plain = dict(hf.hub_tensors(lora.strip(params), small.SIZE))
+    changed = {name for name in ours if np.abs(ours[name] - plain[name]).max() > 1e-2}
+    assert len(changed) == 4 * small.SIZE.text.num_layers + 1
+    loaded = initial.find(source).load(sharding.make_mesh({"fsdp": 8}), jnp.dtype(jnp.float32))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5), loaded, merged)
+
+
+def test_adapters_alone(
+    adapted: tuple[pathlib.Path, dict[str, Any]], checkpoint: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    source, params = adapted
+    export.export_adapter(source, tmp_path / "adapter")
+    back = peft.read(tmp_path / "adapter", small.SIZE)
+    jax.tree.map(np.testing.assert_array_equal, back, lora.split(params)[1])
+    with pytest.raises(errors.UserError, match="hold no LoRA adapters"):
+        export.export_adapter(checkpoint, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.fixture
@@ -214,12 +286,12 @@ def test_a_checkpoint_of_other_sizes_is_refused(
 
 def test_the_commands(small_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
     target = tmp_path / "checkpoint"
-    flags = [f"--hf={small_folder}", f"--checkpoint={target}", "--dtype=bfloat16"]
+    flags = [f"--hf={small_folder}", f"--checkpoint={target}"]
     out = small.finish(small.start("convert", *flags))
     assert json.loads(out) == {"checkpoint": str(target), "step": 0}
-    failed = small.start("export", f"--checkpoint={tmp_path}", f"--hf={tmp_path / 'hf'}")
+    flags = [f"--checkpoint={target}", f"--hf={tmp_path / 'hf'}", "--dtype=bfloat16"]
+    assert json.loads(small.finish(small.start("export", *flags))) == {"hf": str(tmp_path / "hf")}
+    failed = small.start("export", f"--checkpoint={tmp_path}", f"--hf={tmp_path / 'other'}")
     assert "is no checkpoint folder" in small.fail(failed)
-    stored = {leaf.dtype for leaf in tensors_of(small_folder).values()}
-    assert stored == {np.dtype(np.float32)}, "the flag changed the dtype"
-    export.export(target, tmp_path / "hf")
+    assert {leaf.dtype for leaf in tensors_of(small_folder).values()} == {np.dtype(np.float32)}
     assert {leaf.dtype for leaf in tensors_of(tmp_path / "hf").values()} == {jnp.dtype("bfloat16")}

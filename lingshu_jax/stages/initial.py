@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from lingshu_jax.common import checkpoints, errors, sharding, tokens
 from lingshu_jax.data import tokenizer, tokenizer_files
-from lingshu_jax.models import axes, hf, hf_config, qwen2_5_vl, sizes
+from lingshu_jax.models import axes, hf, hf_config, lora, qwen2_5_vl, sizes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Initial:
     is_checkpoint: bool
 
     def load(self, mesh: jax.sharding.Mesh, dtype: jnp.dtype) -> dict[str, Any]:
-        """The parameters, each leaf in its place on the mesh.
+        """The parameters, each leaf in its place on the mesh; adapters of a checkpoint merged.
 
         Args:
           mesh: The mesh.
@@ -42,12 +42,21 @@ class Initial:
         """
         shapes = qwen2_5_vl.abstract_params(self.size, dtype)
         shardings = sharding.param_shardings(shapes, axes.PARAM_AXES, mesh)
-        if self.is_checkpoint:
-            saved = checkpoints.Checkpoints(self.folder)
-            params = saved.restore(checkpoints.abstract(shapes, shardings)).params
-            saved.close()
-            return params
-        return jax.device_put(hf.load_params(self.folder, self.size, dtype), shardings)
+        if not self.is_checkpoint:
+            return hf.load_params(self.folder, self.size, dtype, shardings)
+        saved = checkpoints.Checkpoints(self.folder)
+        with_adapters = lora.abstract(shapes, saved.shapes())
+        places = sharding.param_shardings(with_adapters, axes.PARAM_AXES, mesh)
+        params = saved.restore(checkpoints.abstract(with_adapters, places)).params
+        saved.close()
+        base, adapters = lora.split(params)
+        if not adapters:
+            return base
+
+        def merge(base: Any, adapters: Any) -> Any:
+            return lora.merge(lora.join(base, adapters))
+
+        return jax.jit(merge, out_shardings=shardings, donate_argnums=0)(base, adapters)
 
 
 def find(path: pathlib.Path) -> Initial:

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hugging Face folders: there and back bit by bit; whatever does not fit is an error."""
 
-import copy
 import dataclasses
 import json
 import pathlib
@@ -17,18 +16,10 @@ import pytest
 import safetensors.numpy
 
 from lingshu_jax.common import errors
-from lingshu_jax.models import hf, hf_config, sizes
+from lingshu_jax.models import hf, sizes
 from tests import small
 
 Tensors = dict[str, np.ndarray]
-NO_LAYERS = json.dumps(
-    {
-        "model_type": "qwen2_5_vl",
-        "rope_scaling": {"type": "mrope", "mrope_section": [3, 5, 4]},
-        "hidden_size": 64,
-        "num_attention_heads": 4,
-    }
-)
 TIED = dataclasses.replace(
     small.SIZE, text=dataclasses.replace(small.SIZE.text, tie_embeddings=True)
 )
@@ -233,84 +224,6 @@ def test_many_missing_tensors_are_counted(folder: pathlib.Path) -> None:
         hf.load_params(folder, small.SIZE)
 
 
-# config.json
-
-
-def as_4_57(config: dict[str, Any]) -> None:
-    """Flat and nested; the tie flag only nested where it is true."""
-    config["rope_scaling"] |= {"type": "default", "rope_type": "default"}
-    config["text_config"] = {k: v for k, v in config.items() if k != "vision_config"}
-    if config["tie_word_embeddings"]:
-        del config["tie_word_embeddings"]
-
-
-def as_5(config: dict[str, Any]) -> None:
-    """Text fields nested only, rope under rope_parameters."""
-    top = {"architectures", "model_type", "vision_config", "tie_word_embeddings"}
-    text = {
-        key: config.pop(key) for key in list(config) if key not in top and "token_id" not in key
-    }
-    scaling = text.pop("rope_scaling")
-    text["rope_parameters"] = {
-        "rope_theta": text.pop("rope_theta"),
-        "rope_type": "default",
-        "type": "mrope",
-        "mrope_section": scaling["mrope_section"],
-    }
-    config["text_config"] = text | {"tie_word_embeddings": config["tie_word_embeddings"]}
-    config["vision_config"]["rope_parameters"] = {"rope_type": "axial", "rope_theta": 10000.0}
-
-
-def as_4_49(config: dict[str, Any]) -> None:
-    """The vision part keeps only a few keys."""
-    kept = ("hidden_size", "in_chans", "intermediate_size", "spatial_patch_size")
-    kept += ("tokens_per_second",)
-    config["vision_config"] = {key: config["vision_config"][key] for key in kept}
-    config["rope_scaling"] |= {"type": "default", "rope_type": "default"}
-
-
-@pytest.mark.parametrize("name", ["3b", "7b", "32b", "72b"])
-@pytest.mark.parametrize("layout", [dict, as_4_57, as_5, as_4_49])
-def test_each_layout_gives_the_same_sizes(layout: Callable[[Any], Any], name: str) -> None:
-    size = sizes.get(name)
-    config = copy.deepcopy(hf_config.dump(size, dtype="bfloat16"))
-    layout(config)
-    assert hf_config.parse(json.loads(json.dumps(config))) == size
-
-
-def test_files_that_omit_everything_get_the_published_tower() -> None:
-    size = sizes.get("7b")
-    config = hf_config.dump(size, dtype="bfloat16")
-    config["vision_config"] = {"hidden_size": 1280, "spatial_patch_size": 14}
-    assert hf_config.parse(config).vision == size.vision
-
-
-def test_other_values_are_read_not_assumed(small_folder: pathlib.Path) -> None:
-    """Every size of the small model differs from the published ones."""
-    assert hf_config.read(small_folder) == small.SIZE
-    published = sizes.get("7b")
-    for part in ("vision", "text"):
-        ours, theirs = (dataclasses.asdict(getattr(x, part)) for x in (small.SIZE, published))
-        same = {key for key in ours if ours[key] == theirs[key]}
-        assert same <= {"geometry", "rms_norm_eps", "tie_embeddings"}
-
-
-@pytest.mark.parametrize(
-    ("top", "nested", "is_tied"),
-    [(True, None, True), (None, True, True), (False, True, True), (False, None, False)],
-)
-def test_the_tie_flag_may_stand_in_two_places(
-    top: bool | None, nested: bool | None, is_tied: bool
-) -> None:
-    config = hf_config.dump(small.SIZE, dtype="float32")
-    del config["tie_word_embeddings"]
-    if top is not None:
-        config["tie_word_embeddings"] = top
-    if nested is not None:
-        config["text_config"] = {"tie_word_embeddings": nested}
-    assert hf_config.parse(config).text.tie_embeddings == is_tied
-
-
 def test_a_head_that_differs_unties(folder: pathlib.Path) -> None:
     change_config(folder, lambda config: config.update(tie_word_embeddings=True))
     size = hf.read_config(folder)
@@ -344,43 +257,6 @@ def test_a_tied_head_without_an_embedding_is_an_error(folder: pathlib.Path) -> N
     write_tensors(folder, tensors)
     with pytest.raises(errors.UserError, match=r"missing tensors \['model.embed_tokens.weight'\]"):
         hf.load_params(folder, hf.read_config(folder))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "holds no config.json"),
-        ("{", "is not JSON"),
-        ("[]", "must hold a JSON object"),
-        ('{"model_type": "llama"}', "model_type 'llama'"),
-        ('{"model_type": "qwen2_5_vl"}', "is not multimodal rope"),
-        (NO_LAYERS, "lacks the field 'num_hidden_layers'"),
-    ],
-    ids=["missing", "broken", "a_list", "other_model", "empty", "no_layers"],
-)
-def test_bad_config(folder: pathlib.Path, text: str | None, message: str) -> None:
-    (folder / "config.json").unlink()
-    if text is not None:
-        (folder / "config.json").write_text(text)
-    with pytest.raises(errors.UserError, match=message):
-        hf_config.read(folder)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "not multimodal rope"),
-        ({"use_sliding_window": True}, "use_sliding_window true is not supported"),
-        ({"num_attention_heads": 3}, "num_attention_heads 3 is not a multiple"),
-        ({"hidden_size": "64"}, "hidden_size must be a whole number above 0, got '64'"),
-        ({"vision_config": None}, "hidden_size"),
-    ],
-    ids=["yarn", "sliding_window", "heads", "wrong_type", "no_tower"],
-)
-def test_unusable_config(folder: pathlib.Path, change: dict[str, Any], message: str) -> None:
-    change_config(folder, lambda config: config.update(change))
-    with pytest.raises(errors.UserError, match=message):
-        hf_config.read(folder)
 
 
 def test_the_dtype_can_be_chosen(small_folder: pathlib.Path) -> None:
