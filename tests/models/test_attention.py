@@ -88,6 +88,8 @@ def test_blocks_of_queries_equal_one_block(
     assert "scan" in jaxpr, "the case does not reach the path by blocks"
     np.testing.assert_allclose(run(inputs, causal=causal), whole, rtol=0, atol=1e-6)
     assert gap(inputs, whole, causal=causal) < TOLERANCE
+    other = run(inputs, causal=not causal)  # the queries' own places matter in every block
+    assert np.abs(other - whole)[inputs["segments"] > 0].max() > MARGIN * 1e-6
 
 
 def test_gradients_of_blocks_equal_one_block(
@@ -95,14 +97,15 @@ def test_gradients_of_blocks_equal_one_block(
 ) -> None:
     inputs = make_inputs(rng, length=16, padding=2)
 
-    def gradient() -> jax.Array:
-        loss = jax.grad(lambda q: jnp.sum(jnp.square(run_traced(inputs, q, True))))
+    def gradient(causal: bool = True) -> jax.Array:
+        loss = jax.grad(lambda q: jnp.sum(jnp.square(run_traced(inputs, q, causal))))
         return jax.jit(loss)(jnp.asarray(inputs["q"]))
 
     whole = gradient()
     monkeypatch.setattr(attention, "QUERY_BLOCK", 4)
     monkeypatch.setattr(attention, "SMALLEST_BLOCK", 2)
     np.testing.assert_allclose(gradient(), whole, rtol=0, atol=1e-5)
+    assert np.abs(gradient(causal=False) - whole).max() > MARGIN * 1e-5
 
 
 def run_traced(inputs: Inputs, q: jax.Array, causal: bool) -> jax.Array:
@@ -118,6 +121,8 @@ def test_padding_is_finite_and_unseen(rng: np.random.Generator) -> None:
     for name in ("q", "k", "v"):
         noisy[name][:, -4:] = 1e4
     np.testing.assert_array_equal(run(noisy, causal=True)[:, :-4], out[:, :-4])
+    noisy["segments"][:, -4:] = inputs["segments"][:, -5:-4]  # no padding any more
+    assert (run(noisy, causal=False)[:, :-4] != out[:, :-4]).any()
 
 
 def test_a_query_that_sees_nothing_attends_uniformly(rng: np.random.Generator) -> None:

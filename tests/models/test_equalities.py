@@ -3,7 +3,7 @@
 """What must not change the result, and what must: packing, and the pixels of an image."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -23,14 +23,19 @@ EACH_MODEL = pytest.mark.parametrize("name", goldens.NAMES)
 def make_sequence(
     golden: goldens.Golden, rng: np.random.Generator, name: str, pictures: Sequence[np.ndarray]
 ) -> messages.Encoded:
-    """A few words, each picture behind some more, and an answer that is trained."""
+    """A few words, each picture or clip behind some more, and an answer that is trained."""
     special, shape = golden.size.special, golden.size.vision.geometry
     tokens, media = rng.integers(0, special.pad, 4).tolist(), []
     for pixels in pictures:
-        _, height, width, _ = pixels.shape
-        grid = geometry.Grid(1, height // shape.patch_size, width // shape.patch_size)
-        media.append(goldens.to_media(len(tokens) + 1, grid, pixels))
-        inside = [special.image_pad] * shape.num_tokens(grid)
+        count, height, width, _ = pixels.shape
+        is_video = count > 1
+        grid = geometry.Grid(
+            (count + 1) // 2, height // shape.patch_size, width // shape.patch_size
+        )
+        seconds = 0.75 if is_video else None
+        media.append(goldens.to_media(len(tokens) + 1, grid, pixels, seconds))
+        pad = special.video_pad if is_video else special.image_pad
+        inside = [pad] * shape.num_tokens(grid)
         tokens += [special.vision_start, *inside, special.vision_end]
         tokens += rng.integers(0, special.pad, 3).tolist()
     answer = rng.integers(0, special.pad, 9).tolist()
@@ -44,13 +49,49 @@ def make_pictures(rng: np.random.Generator, *shapes: tuple[int, int]) -> list[np
 
 
 def mixed_row(golden: goldens.Golden, rng: np.random.Generator) -> list[messages.Encoded]:
-    """Two images of different shape, text alone, one image."""
+    """Two images of different shape, text alone, one image, a clip of three pictures."""
     two, one = make_pictures(rng, (112, 140), (56, 84)), make_pictures(rng, (140, 84))
+    clip = rng.integers(0, 256, (3, 56, 84, 3), dtype=np.uint8)
     return [
         make_sequence(golden, rng, "two", two),
         make_sequence(golden, rng, "none", []),
         make_sequence(golden, rng, "one", one),
+        make_sequence(golden, rng, "clip", [clip]),
     ]
+
+
+def join_segments(batch: structs.Batch) -> structs.Batch:
+    return dataclasses.replace(batch, segment_ids=np.minimum(batch.segment_ids, 1))
+
+
+def shift_positions(batch: structs.Batch) -> structs.Batch:
+    return dataclasses.replace(batch, positions=np.roll(batch.positions, 1, axis=2))
+
+
+def shift_media(batch: structs.Batch) -> structs.Batch:
+    return dataclasses.replace(batch, media_index=np.roll(batch.media_index, 1, axis=1))
+
+
+def join_frames(batch: structs.Batch) -> structs.Batch:
+    frames = np.minimum(batch.images.patch_frame_ids, 1)
+    return dataclasses.replace(
+        batch, images=dataclasses.replace(batch.images, patch_frame_ids=frames)
+    )
+
+
+def join_windows(batch: structs.Batch) -> structs.Batch:
+    windows = np.minimum(batch.images.window_ids, 1)
+    return dataclasses.replace(batch, images=dataclasses.replace(batch.images, window_ids=windows))
+
+
+# What is broken, and the sequences of the row that must notice; the others must not.
+BREAKS: dict[str, tuple[Callable[[structs.Batch], structs.Batch], set[str]]] = {
+    "segments_joined": (join_segments, {"none", "one", "clip"}),
+    "positions_shifted": (shift_positions, {"two", "none", "one", "clip"}),
+    "media_shifted": (shift_media, {"two", "one", "clip"}),
+    "frames_joined": (join_frames, {"two", "one", "clip"}),
+    "windows_joined": (join_windows, {"two", "one", "clip"}),
+}
 
 
 def logits_of(golden: goldens.Golden, batch: structs.Batch) -> dict[str, jax.Array]:
@@ -73,35 +114,46 @@ def test_packed_logits_equal_unpacked(name: str, rng: np.random.Generator) -> No
     golden = goldens.load(name)
     row = mixed_row(golden, rng)
     packed = goldens.make_batch(golden, [row])
-    joined = dataclasses.replace(packed, segment_ids=np.minimum(packed.segment_ids, 1))
-    parts = goldens.split(logits_of(golden, packed), row)
-    broken = goldens.split(logits_of(golden, joined), row)
-    for sequence in row:
-        alone = logits_of(golden, goldens.make_batch(golden, [[sequence]]))
-        theirs = goldens.split(alone, [sequence])[sequence.id]["logits"]
-        assert goldens.gap(parts[sequence.id]["logits"], theirs) < TOLERANCE
-        if sequence is not row[0]:
-            assert goldens.gap(broken[sequence.id]["logits"], theirs) > MARGIN * TOLERANCE
+    alone = {
+        sequence.id: goldens.split(
+            logits_of(golden, goldens.make_batch(golden, [[sequence]])), [sequence]
+        )[sequence.id]["logits"]
+        for sequence in row
+    }
+
+    def gaps(batch: structs.Batch) -> dict[str, float]:
+        parts = goldens.split(logits_of(golden, batch), row)
+        return {key: goldens.gap(parts[key]["logits"], theirs) for key, theirs in alone.items()}
+
+    assert max(gaps(packed).values()) < TOLERANCE
+    for twin, (break_it, noticing) in BREAKS.items():
+        broken = gaps(break_it(packed))
+        assert min(broken[key] for key in noticing) > MARGIN * TOLERANCE, twin
+        assert all(broken[key] < TOLERANCE for key in alone.keys() - noticing), twin
 
 
 @EACH_MODEL
 def test_packed_gradients_equal_unpacked(name: str, rng: np.random.Generator) -> None:
+    """The loss, and the gradient of every single parameter."""
     golden = goldens.load(name)
     model = qwen2_5_vl.Qwen2_5_VL(size=golden.size)
     row = mixed_row(golden, rng)
     packed = goldens.make_batch(golden, [row])
-    joined = dataclasses.replace(packed, segment_ids=np.minimum(packed.segment_ids, 1))
     alone = [goldens.make_batch(golden, [[sequence]]) for sequence in row]
+    broken = [break_it(packed) for break_it, _ in BREAKS.values()]
     results = [
         goldens.loss_and_gradients(golden.params, batch, model=model)
-        for batch in (packed, joined, *alone)
+        for batch in (packed, *broken, *alone)
     ]
     losses = np.array([loss for loss, _ in results])
     gradients = [jax.tree.map(np.asarray, gradient) for _, gradient in results]
-    total = jax.tree.map(lambda *leaves: sum(leaves), *gradients[2:])
-    assert goldens.gap(losses[0], losses[2:].sum()) < TOLERANCE
+    first = 1 + len(broken)
+    total = jax.tree.map(lambda *leaves: sum(leaves), *gradients[first:])
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(total)), "an idle parameter"
+    assert goldens.gap(losses[0], losses[first:].sum()) < TOLERANCE
     assert gradient_gap(gradients[0], total) < 10 * TOLERANCE
-    assert gradient_gap(gradients[1], total) > MARGIN * TOLERANCE
+    for twin, gradient in zip(BREAKS, gradients[1:first], strict=True):
+        assert gradient_gap(gradient, total) > MARGIN * TOLERANCE, twin
 
 
 @EACH_MODEL

@@ -58,7 +58,7 @@ def run(
     samples: int = 1,
     model: qwen2_5_vl.Qwen2_5_VL = small.MODEL,
 ) -> generate.Generated:
-    out = generate.generate(
+    out = goldens.quick_generate(
         params,
         small.make_batch([[row] for row in rows]),
         jnp.array([row.next_position for row in rows], jnp.int32),
@@ -168,6 +168,20 @@ def test_shared_prefill_equals_separate_requests(
     np.testing.assert_allclose(shared.logprobs, drawn.logprobs, atol=1e-5)
     other = run_shared(params, prompts, sampling(1.0, range(1, 7)))
     assert (other.tokens != drawn.tokens).any(axis=1).all()
+
+
+def test_a_group_equals_requests_of_their_own(
+    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Generated
+) -> None:
+    """Each row again as the only one of its batch; the twin starts one position late."""
+    for row, prompt in enumerate(each_thrice(prompts)):
+        one = run(params, [prompt], sampling(1.0, [row]))
+        assert one.tokens[0].tolist() == drawn.tokens[row].tolist()
+        np.testing.assert_allclose(one.logprobs[0], drawn.logprobs[row], atol=1e-5)
+        late = prompt.positions + (np.arange(prompt.num_tokens) == prompt.num_tokens - 1)
+        moved = dataclasses.replace(prompt, positions=late.astype(np.int32))
+        shifted = run(params, [moved], sampling(1.0, [row]))
+        assert np.abs(shifted.logprobs[0] - drawn.logprobs[row]).max() > MARGIN * TOLERANCE
 
 
 def test_a_row_does_not_depend_on_its_neighbours(

@@ -8,21 +8,20 @@ whole model. A twin must miss its tolerance by a factor of ten or more.
 
 import dataclasses
 import json
-from collections.abc import Callable
+import pathlib
+import re
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lingshu_jax.common import structs
-from lingshu_jax.data import images
-from lingshu_jax.models import hf, hf_config, rope, sizes, text, vision
-from tests.models import goldens
+from lingshu_jax.common import geometry, structs
+from lingshu_jax.models import hf, hf_config, sizes
+from tests.models import goldens, module_differences
 
-LAYER, TOWER, MARGIN = 1e-5, 1e-4, 10
-F32 = jnp.dtype(jnp.float32)
+TOWER, MARGIN = 1e-4, 10
 EACH_MODEL = pytest.mark.parametrize("name", goldens.NAMES)
 EACH_CASE = pytest.mark.parametrize("case", goldens.PACKED)
 
@@ -67,94 +66,77 @@ def test_weights_go_there_and_back(name: str) -> None:
     assert back.keys() == golden.hub.keys()
     for key, tensor in golden.hub.items():
         assert back[key].dtype == tensor.dtype and np.array_equal(back[key], tensor), key
+    turned = with_leaves(packed_setup(golden), swap_kv_heads).params
+    changed = {k for k, v in hf.hub_tensors(turned, golden.size) if (v != golden.hub[k]).any()}
+    assert changed and all(re.search(r"self_attn\.[kv]_proj", key) for key in changed)
+
+
+def assert_all_small(gaps: Iterable[module_differences.Gap]) -> None:
+    for gap in gaps:
+        allowed = module_differences.MODULES[gap.module][1]
+        assert gap.value <= allowed, gap
+
+
+def test_every_measured_module_is_documented(repo: pathlib.Path) -> None:
+    table = (repo / "docs/parity.md").read_text()
+    for module, (kind, allowed) in module_differences.MODULES.items():
+        line = rf"(?m)^\| {re.escape(module)} \| \d+ \| \S+ {kind} \| {allowed:g} \|$"
+        assert re.search(line, table), module
 
 
 @EACH_MODEL
 @EACH_CASE
 def test_inputs(name: str, case: str) -> None:
     """Positions and patch order, exactly."""
+    assert_all_small(module_differences.input_gaps(goldens.load(name), case))
+
+
+@EACH_MODEL
+@pytest.mark.parametrize("case", ["images", "video"])
+def test_other_inputs_are_noticed(name: str, case: str) -> None:
     golden = goldens.load(name)
-    ours = goldens.encoded(golden, case)
-    assert np.array_equal(ours.positions, golden.arrays[f"{case}/positions"])
-    patches = [images.load_patches(m, golden.size.vision.geometry) for m in ours.media]
-    sample = golden.arrays[f"{case}/patches_sample"]
-    joined = np.concatenate(patches) if patches else np.zeros((0, 1176), np.uint8)
-    assert np.array_equal(joined[:, ::29], sample)
+    changed = {
+        f"{case}/media_starts": golden.arrays[f"{case}/media_starts"] - 1,
+        f"{case}/frames_0": golden.arrays[f"{case}/frames_0"][:, :, ::-1],
+    }
+    broken = golden._replace(arrays={**golden.arrays, **changed})
+    assert all(gap.value > 0 for gap in module_differences.input_gaps(broken, case))
 
 
 @EACH_MODEL
 def test_vision_layers(name: str) -> None:
     """Each part alone, fed with the oracle's input to it."""
     golden = goldens.load(name)
-    size, arrays = golden.size.vision, golden.arrays
-    batch = goldens.make_batch(golden, [[goldens.encoded(golden, "images")]])
-    gather = np.asarray(batch.images.window_gather[0])
-    is_used = gather < gather.size
-
-    def to_slots(natural: np.ndarray) -> jax.Array:
-        padded = np.pad(natural, ((0, gather.size + 1 - len(natural)), (0, 0)))
-        return jnp.asarray(padded[gather][None])
-
-    def to_natural(slots: jax.Array) -> np.ndarray:
-        out = np.zeros((is_used.sum(), slots.shape[-1]), np.float32)
-        out[gather[is_used]] = np.asarray(slots).reshape(-1, slots.shape[-1])[is_used]
-        return out
-
-    patches = np.concatenate(
-        [images.load_patches(m, size.geometry) for m in goldens.encoded(golden, "images").media]
-    )
-    pixels = vision.normalize(jnp.asarray(patches[None]), size.geometry)
-    embedded = pixels[0] @ golden.params["vision"]["patch_embed"]["kernel"]
-    assert goldens.gap(embedded, arrays["images/vision/patch_embed"]) < LAYER
-
-    angles = rope.vision_angles(
-        jnp.take(jnp.asarray(batch.images.patch_hw), gather, axis=1, mode="clip"),
-        head_dim=size.head_dim,
-    )
-    frames = to_slots(np.asarray(batch.images.patch_frame_ids[0])[:, None])[..., 0]
-    windows = jnp.asarray(batch.images.window_ids)
-    block = goldens.compiled_quickly()(vision.Block(size, F32, F32).apply)
-    before = arrays["images/vision/patch_embed"]
-    for i in range(size.num_layers):
-        layer = jax.tree.map(
-            lambda leaf, i=i: jnp.asarray(leaf[i]), golden.params["vision"]["blocks"]
-        )
-        x, turned, segments = to_slots(before), angles, frames
-        if i not in size.full_attention_layers:
-            x, turned = (y.reshape(-1, vision.SLOT, y.shape[-1]) for y in (x, turned))
-            segments = windows[0]
-        out = to_natural(block({"params": layer}, x, turned, segments))
-        before = arrays[f"images/vision/block_{i}"]
-        assert goldens.gap(out, before) < LAYER, f"block {i}"
-
-    merger = goldens.compiled_quickly()(vision.Merger(size, golden.size.text.embed_dim).apply)
-    inverse = jnp.asarray(batch.images.merged_inverse)
-    merged = merger({"params": golden.params["merger"]}, to_slots(before), inverse)
-    theirs = arrays["images/vision/merged"]
-    assert goldens.gap(merged[0, : len(theirs)], theirs) < LAYER
+    gaps = list(module_differences.vision_gaps(golden, golden.params))
+    assert len(gaps) == golden.size.vision.num_layers + 2
+    assert_all_small(gaps)
 
 
 @EACH_MODEL
 def test_text_layers(name: str) -> None:
-    """Each decoder block alone, fed with the oracle's input to it."""
+    """Each decoder block, the norm and the head alone, fed with the oracle's input to it."""
     golden = goldens.load(name)
-    size, arrays = golden.size.text, golden.arrays
-    angles = rope.text_angles(
-        jnp.asarray(arrays["images/positions"][None]),
-        head_dim=size.head_dim,
-        theta=size.rope_theta,
-        mrope_section=size.mrope_section,
-    )
-    before = arrays["images/text/embedded"]
-    segments = jnp.ones((1, len(before)), jnp.int32)
-    block = goldens.compiled_quickly()(text.Block(size, F32, F32).apply)
-    for i in range(size.num_layers):
-        layer = jax.tree.map(
-            lambda leaf, i=i: jnp.asarray(leaf[i]), golden.params["text"]["layers"]
-        )
-        out, _, _ = block({"params": layer}, jnp.asarray(before[None]), angles, segments)
-        before = arrays[f"images/text/layer_{i}"]
-        assert goldens.gap(out[0], before) < LAYER, f"layer {i}"
+    gaps = list(module_differences.text_gaps(golden, golden.params))
+    assert len(gaps) == golden.size.text.num_layers + 2
+    assert_all_small(gaps)
+
+
+@EACH_MODEL
+@pytest.mark.parametrize("part", ["vision_gaps", "text_gaps"])
+def test_other_weights_are_noticed_in_every_layer(name: str, part: str) -> None:
+    golden = goldens.load(name)
+    larger = jax.tree.map(lambda leaf: 1.01 * leaf, golden.params)
+    for gap in getattr(module_differences, part)(golden, larger):
+        assert gap.value > MARGIN * module_differences.MODULES[gap.module][1], gap
+
+
+def test_pixels_as_the_device_normalises_them() -> None:
+    assert_all_small([module_differences.pixel_gap()])
+
+
+def test_another_standard_deviation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(geometry, "PIXEL_STD", (0.2686, *geometry.PIXEL_STD[1:]))
+    assert module_differences.pixel_gap().value > MARGIN * 1e-6
 
 
 @EACH_MODEL

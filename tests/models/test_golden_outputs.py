@@ -16,8 +16,8 @@ import pytest
 
 from lingshu_jax.common import structs
 from lingshu_jax.data import messages
-from lingshu_jax.models import generate, hf, qwen2_5_vl
-from tests.models import goldens
+from lingshu_jax.models import generate, qwen2_5_vl
+from tests.models import goldens, module_differences
 
 TOLERANCE, MARGIN = 3e-4, 10
 NEW_TOKENS = 32
@@ -35,25 +35,6 @@ def mean_loss_and_gradients(
     return float(loss / weight), jax.tree.map(lambda leaf: np.asarray(leaf) / weight, gradients)
 
 
-def gradient_table(golden: goldens.Golden, gradients: dict[str, Any]) -> np.ndarray:
-    """[tensors, 2] by sorted hub name: norm, and inner product by the product of the norms."""
-    rows = []
-    for name, gradient in sorted(hf.hub_tensors(gradients, golden.size)):
-        gradient, weight = gradient.astype(np.float64), golden.hub[name].astype(np.float64)
-        rows.append([np.linalg.norm(gradient), np.sum(gradient * weight)])
-    return np.array(rows)
-
-
-def gradient_gap(golden: goldens.Golden, gradients: dict[str, Any], case: str) -> float:
-    ours, theirs = gradient_table(golden, gradients), golden.arrays[f"{case}/gradients"]
-    weights = np.array([np.linalg.norm(golden.hub[name]) for name in sorted(golden.hub)])
-    # A gradient that is zero but for rounding (a tower without images, a bias without effect)
-    # is held against the largest one.
-    scale = np.maximum(theirs[:, 0], 1e-4 * theirs[:, 0].max())
-    gaps = np.abs(ours - theirs) / np.stack([scale, scale * weights], axis=1)
-    return float(gaps.max())
-
-
 @EACH_MODEL
 @EACH_CASE
 def test_loss_and_gradients(name: str, case: str) -> None:
@@ -61,7 +42,7 @@ def test_loss_and_gradients(name: str, case: str) -> None:
     batch = goldens.make_batch(golden, [[goldens.encoded(golden, case)]])
     loss, gradients = mean_loss_and_gradients(golden, batch)
     assert goldens.gap(loss, golden.arrays[f"{case}/loss"]) < 1e-5
-    assert gradient_gap(golden, gradients, case) < TOLERANCE
+    assert module_differences.gradient_gap(golden, gradients, case) < TOLERANCE
 
 
 @EACH_MODEL
@@ -71,7 +52,7 @@ def test_shifted_loss_weights_fail(name: str) -> None:
     shifted = dataclasses.replace(batch, loss_weights=np.roll(batch.loss_weights, 1, axis=1))
     loss, gradients = mean_loss_and_gradients(golden, shifted)
     assert goldens.gap(loss, golden.arrays["images/loss"]) > MARGIN * 1e-5
-    assert gradient_gap(golden, gradients, "images") > MARGIN * TOLERANCE
+    assert module_differences.gradient_gap(golden, gradients, "images") > MARGIN * TOLERANCE
 
 
 def continue_greedily(

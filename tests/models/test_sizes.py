@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import pytest
 
 from lingshu_jax.common import errors, sharding
-from lingshu_jax.models import axes, hf, qwen2_5_vl, sizes
+from lingshu_jax.models import axes, hf, lora, qwen2_5_vl, sizes
 from tests import small
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
@@ -93,10 +93,13 @@ def test_each_parameter_meets_one_row_of_both_tables(name: str) -> None:
         assert len(sharding.logical_axes(parameter, axes.PARAM_AXES)) == leaf.ndim, parameter
 
 
-def test_each_row_is_met_by_a_parameter() -> None:
+def test_each_row_is_met_by_a_parameter(key: jax.Array) -> None:
     untied = leaves("7b")
+    adapted = lora.add(small.random_params(), ".*", rank=1, alpha=1.0, key=key)
+    paths, _ = zip(*jax.tree_util.tree_leaves_with_path(adapted), strict=True)
+    names = {*untied, *map(sharding.path_name, paths)}
     for pattern, _ in axes.PARAM_AXES:
-        assert any(re.fullmatch(pattern, name) for name in untied), pattern
+        assert any(re.fullmatch(pattern, name) for name in names), pattern
     assert {row.path for row in hf.WEIGHTS} == set(untied)
     assert set(untied) - set(leaves("3b")) == {"text/head"}  # 3B alone is tied
 
