@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from lingshu_jax import convert, evaluate, export, train
+from lingshu_jax import convert, evaluate, export, lineage, model_card, train
 from lingshu_jax.common import cli, errors, runtime
 from lingshu_jax.data import demo_rows
 from lingshu_jax.eval import runner
@@ -23,7 +23,7 @@ from lingshu_jax.rl import config as rl_config
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import initial, run_folder
 
-BASE, CHECKPOINT, EXPORT, EVALUATION = "base", "base_checkpoint", "export", "evaluation"
+BASE, EXPORT, EVALUATION = "base", "export", "evaluation"
 STAGES = stage_config.STAGES
 
 
@@ -121,7 +121,7 @@ def run(config: RecipeConfig, workdir: pathlib.Path) -> dict[str, Any]:
     run_folder.begin(config, workdir)
     root = _make_root(config, workdir)
     base = _find_base(config, workdir)
-    previous = workdir / CHECKPOINT
+    previous = workdir / lineage.CHECKPOINT
     if not (previous / "0").is_dir():
         convert.convert(base, previous)
     folder = workdir / EVALUATION
@@ -141,6 +141,8 @@ def run(config: RecipeConfig, workdir: pathlib.Path) -> dict[str, Any]:
         evaluations["blind"] = _evaluate(
             config.evaluation, exported, folder / "blind", root=root, blind=True
         )
+    if runtime.is_main_host():
+        model_card.write(exported, previous, evaluation=folder)
     summary = {"stages": stages, "evaluations": evaluations}
     run_folder.finish(workdir, summary)
     return summary

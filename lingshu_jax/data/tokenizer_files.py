@@ -1,11 +1,13 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tokenizer and processor files of a small Qwen2.5-VL folder, trained on the spot.
+"""Tokenizer and processor files of a Qwen2.5-VL folder: which are missing, and how they read.
 
-The tokenizer is Qwen2's in every respect but the learned merges: NFC, the same split regex,
-byte-level BPE without a leading blank, and the 22 added tokens in their order, after the
-vocabulary. The folder loads with transformers' AutoTokenizer and AutoProcessor, with vLLM
-and with our `messages.Encoder`; `config.json` and the weights come from `models/hf.py`.
+`write_tokenizer` trains the tokenizer of a small folder on the spot. It is Qwen2's in every
+respect but the learned merges: NFC, the same split regex, byte-level BPE without a leading blank,
+and the 22 added tokens in their order, after the vocabulary. The folder loads with transformers'
+AutoTokenizer and AutoProcessor, with vLLM and with our `messages.Encoder`; `config.json` and the
+weights come from `models/hf.py`. `complete` writes what a folder of any size lacks, all but the
+tokenizer itself.
 """
 
 import json
@@ -18,10 +20,14 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from lingshu_jax.common import errors, geometry, tokens
-from lingshu_jax.data import tokenizer
+from lingshu_jax.data import processor, tokenizer
 
 MIN_VOCAB = 256  # one token for each byte
 END_OF_TEXT, IM_END = "<|endoftext|>", "<|im_end|>"
+
+TOKENIZER = "tokenizer.json (or vocab.json and merges.txt)"
+TOKENIZER_CONFIG, GENERATION = "tokenizer_config.json", "generation_config.json"
+PREPROCESSOR, TEMPLATE = "preprocessor_config.json", "chat_template.jinja"
 
 
 def write_tokenizer(
@@ -58,23 +64,92 @@ def write_tokenizer(
     vocabulary = trained.get_vocab()
     ids = {text: vocabulary[text] for text in tokens.SPECIAL_TOKENS}
     files = {
-        "tokenizer_config.json": _tokenizer_config(ids),
+        TOKENIZER_CONFIG: _tokenizer_config(ids),
         "special_tokens_map.json": _special_tokens_map(),
-        "generation_config.json": _generation_config(ids),
-        "preprocessor_config.json": _preprocessor_config(min_pixels, max_pixels),
+        GENERATION: _generation_config(ids),
+        PREPROCESSOR: _preprocessor_config(min_pixels, max_pixels),
     }
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as name:
         partial = Path(name)
         trained.save(str(partial / "tokenizer.json"))
         trained.model.save(name)  # vocab.json and merges.txt
-        (partial / "chat_template.jinja").write_text(tokens.CHAT_TEMPLATE)
+        (partial / TEMPLATE).write_text(tokens.CHAT_TEMPLATE, encoding="utf-8")
         for file, value in files.items():
-            text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-            (partial / file).write_text(text, encoding="utf-8")
+            _write_json(partial / file, value)
         for path in sorted(partial.iterdir()):
             path.replace(folder / path.name)
     return trained.get_vocab_size(with_added_tokens=True)
+
+
+def missing_files(folder: Path) -> list[str]:
+    """The text files that a folder needs beside config.json and lacks.
+
+    transformers, vLLM and our own engine read them. A chat template may stand in a file of its
+    own or in tokenizer_config.json. transformers takes the video processor's settings from
+    preprocessor_config.json where video_preprocessor_config.json is absent.
+
+    Args:
+      folder: A Hugging Face folder, or the assets of a checkpoint.
+
+    Raises:
+      UserError: If tokenizer_config.json is not JSON.
+    """
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    has_tokenizer = "tokenizer.json" in present or {"vocab.json", "merges.txt"} <= present
+    missing = [] if has_tokenizer else [TOKENIZER]
+    missing += [f for f in (TOKENIZER_CONFIG, GENERATION, PREPROCESSOR) if f not in present]
+    has_template = {TEMPLATE, "chat_template.json"} & present
+    if not has_template and not _read_tokenizer_config(folder).get("chat_template"):
+        missing.append(TEMPLATE)
+    return missing
+
+
+def require_tokenizer(folder: Path) -> None:
+    """Raises a UserError where a folder has no tokenizer, the one file nobody can write for it.
+
+    Args:
+      folder: A Hugging Face folder, or the assets of a checkpoint.
+    """
+    if TOKENIZER in missing_files(folder):
+        raise errors.UserError(
+            f"{folder} lacks {TOKENIZER}: copy it there from the folder of the base model"
+        )
+
+
+def complete(folder: Path) -> list[str]:
+    """Writes what a folder lacks: sampling, processor and tokenizer settings, chat template.
+
+    Nothing that is there is changed. Sampling is greedy, image sizes are the ones that we take
+    for the folder ourselves, the template is what `messages.Encoder` does.
+
+    Args:
+      folder: A Hugging Face folder with its tokenizer.
+
+    Returns:
+      The names of the files written.
+
+    Raises:
+      UserError: If there is no tokenizer, or it lacks the special tokens.
+    """
+    require_tokenizer(folder)
+    missing = missing_files(folder)
+    lookup = tokenizer.load(folder).token_to_id
+    tokens.SpecialIds.from_vocab(lookup)  # raises where one is missing that all of this needs
+    found = {text: lookup(text) for text in tokens.SPECIAL_TOKENS}
+    ids = {text: token_id for text, token_id in found.items() if token_id is not None}
+    limits = processor.read_pixel_limits(folder)
+    settings = {
+        TOKENIZER_CONFIG: _tokenizer_config(ids),
+        GENERATION: _generation_config(ids),
+        PREPROCESSOR: _preprocessor_config(limits.smallest, limits.largest),
+    }
+    for name in missing:
+        if name == TEMPLATE:
+            (folder / name).write_text(tokens.CHAT_TEMPLATE, encoding="utf-8")
+        else:
+            _write_json(folder / name, settings[name])
+    return missing
 
 
 def train(corpus: Iterable[str], vocab_size: int) -> tokenizers.Tokenizer:
@@ -108,6 +183,20 @@ def train(corpus: Iterable[str], vocab_size: int) -> tokenizers.Tokenizer:
         special = text in tokens.CONTROL_TOKENS
         trained.add_tokens([tokenizers.AddedToken(text, normalized=False, special=special)])
     return trained
+
+
+def _read_tokenizer_config(folder: Path) -> dict[str, Any]:
+    path = folder / TOKENIZER_CONFIG
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise errors.UserError(f"{path} is not JSON: {error}") from error
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _added_token(text: str, **more: Any) -> dict[str, Any]:

@@ -3,51 +3,204 @@
 """What a stage reads before it trains: the mixture's examples and the first weights."""
 
 import dataclasses
+import fractions
+import json
 import pathlib
-import random
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
-from lingshu_jax.data import demo_rows, formats, sources
+import jax
+import numpy as np
+from absl import logging
+
+import lingshu_jax
+from lingshu_jax.common import errors, runtime
+from lingshu_jax.common import geometry as geometry_lib
+from lingshu_jax.data import (
+    batch_plans,
+    demo_rows,
+    formats,
+    manifests,
+    messages,
+    mixtures,
+    packing,
+    pipeline,
+    sources,
+    store,
+    too_long,
+)
+from lingshu_jax.models import origin
 from lingshu_jax.stages import config as stage_config
-from lingshu_jax.stages import initial
+from lingshu_jax.stages import initial, run_folder
 
 BASE = "base"  # folder of a random checkpoint inside the workdir
+ENCODED = "encoded"  # folder of encoded rows inside the workdir
+DATA, DROPPED, REWRITTEN = "data.json", "dropped.jsonl", "rewritten.jsonl"
+COMPUTED = ("patches_per_row", "rows_per_batch")  # where they are 0
+MIXTURE = "mixture_sha256"  # of a checkpoint's meta: the manifest's digest
 
 
 class Mixture(NamedTuple):
-    """All examples of a mixture.
+    """The rows of a mixture; they are read from their files whenever they are asked for.
 
     Attributes:
-      examples: In the order of the sources, repeated as their weights say.
+      examples: The chosen rows, each once, in the order of the sources.
       dropped: Rows that were refused while reading.
-      names: Of the sources that gave examples, in the order of `source_ids`.
+      amounts: The sources that gave examples, in the order of `source_ids`, and how often an
+        epoch reads each of their rows.
+      manifest: Files, rows and digests of the sources.
     """
 
-    examples: list[sources.Example]
+    examples: mixtures.Examples
     dropped: list[sources.Dropped]
-    names: tuple[str, ...]
+    amounts: pipeline.Amounts
+    manifest: manifests.Manifest
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the sources."""
+        return tuple(self.amounts.names)
+
+    def first_epoch(self, seed: int) -> list[sources.Example]:
+        """All examples of the first epoch in memory, copies included, source by source.
+
+        Args:
+          seed: Of the mixture.
+        """
+        examples = list(self.examples)
+        ends = np.cumsum([len(share.places) for share in self.examples.shares])
+        places = np.split(np.arange(len(examples)), ends[:-1])
+        members = mixtures.epoch_members(
+            places, self.amounts.names, self.amounts.copies, epoch=0, seed=seed
+        )
+        return [examples[place] for place in members]
 
 
-def read_mixture(config: stage_config.DataConfig, workdir: pathlib.Path) -> Mixture:
-    """Reads every source; makes the demo's rows first where they are asked for.
+def read_mixture(
+    config: stage_config.DataConfig, workdir: pathlib.Path, *, epochs: int = 0
+) -> Mixture:
+    """Reads every source once, to know its rows; makes the demo's first where they are asked for.
 
     Args:
       config: Names the sources.
       workdir: The run's folder.
+      epochs: Of the run; 0 where it is counted in steps.
 
     Raises:
       UserError: If a file is missing or of an unknown format.
     """
     root = data_root(config, workdir)
-    examples: list[sources.Example] = []
+    shares: list[mixtures.Share] = []
+    copies: list[fractions.Fraction] = []
     dropped: list[sources.Dropped] = []
-    for source in config.sources:
-        reading = sources.read(source, root)
-        examples += _weigh(reading.examples, source.weight, config.seed)
-        dropped += reading.dropped
-    names = tuple(dict.fromkeys(example.source for example in examples))
-    return Mixture(examples, dropped, names)
+    entries = []
+    for source in mixtures.without(config.sources, config.without):
+        found = mixtures.survey(source, root)
+        places = mixtures.choose(source, found.good, fraction=config.fraction, seed=config.seed)
+        amount = mixtures.copies(source, epochs)
+        entries.append(
+            manifests.describe(
+                source,
+                root,
+                found.media,
+                rows=found.good + len(found.dropped),
+                examples=int(amount * len(places)),
+                chosen=_describe_choice(len(places), found.good, config.seed),
+            )
+        )
+        dropped += found.dropped
+        if len(places):
+            shares.append(mixtures.Share(source, places))
+            copies.append(amount)
+    return Mixture(
+        mixtures.Examples(shares, root),
+        dropped,
+        pipeline.Amounts([share.source.name for share in shares], copies),
+        manifests.combine(entries),
+    )
+
+
+def encode(
+    config: stage_config.DataConfig,
+    mixture: Mixture,
+    assets: pathlib.Path,
+    *,
+    workdir: pathlib.Path,
+) -> store.Store:
+    """The encoded rows of a mixture, from an earlier run where it has left them.
+
+    Args:
+      config: Of the data.
+      mixture: Its examples.
+      assets: Folder with the tokenizer.
+      workdir: The run's folder, where they are kept unless the config names another.
+
+    Raises:
+      UserError: If no example is left.
+    """
+    encoder = messages.Encoder(assets, min_pixels=config.min_pixels, max_pixels=config.max_pixels)
+    shares, root = mixture.examples.shares, mixture.examples.root
+    files = [str(root.absolute()), *(f"{s.source.path} {s.source.image_root}" for s in shares)]
+    return store.build(
+        mixture.examples,
+        encoder,
+        names=mixture.names,
+        folder=pathlib.Path(config.cache) if config.cache else workdir / ENCODED,
+        mixture=" ".join([mixture.manifest.sha256, *files]),
+        options=store.Options(
+            budget=budget(config, encoder.geometry),
+            policy=cast(too_long.Policy, config.too_long),
+            verify_images=config.verify_images,
+        ),
+    )
+
+
+def budget(
+    config: stage_config.DataConfig, geometry: geometry_lib.VisionGeometry
+) -> packing.Budget:
+    """What a row holds; where its patches are not known yet, they are no limit.
+
+    Args:
+      config: Of the data.
+      geometry: Of the model's vision.
+    """
+    if config.patches_per_row:
+        return config.layout.budget
+    return packing.token_budget(config.tokens_per_row, geometry)
+
+
+def complete(
+    config: stage_config.DataConfig,
+    mixture: Mixture,
+    rows: store.Store,
+    *,
+    workdir: pathlib.Path,
+    rows_multiple: int,
+) -> stage_config.DataConfig:
+    """The config with the numbers that are computed from the mixture.
+
+    They are what a run in the folder was begun with, else `batch_plans.complete` says them.
+
+    Args:
+      config: Of the data; 0 asks for a number.
+      mixture: Says what the first epoch is.
+      rows: Its lengths are what the numbers are computed from.
+      workdir: The run's folder.
+      rows_multiple: What the rows of a batch must be a multiple of.
+    """
+    before = run_folder.read_config(workdir).get("data", {})
+    asked = [name for name in COMPUTED if not getattr(config, name)]
+    config = dataclasses.replace(config, **{name: before.get(name, 0) for name in asked})
+    layout = batch_plans.complete(
+        config.layout,
+        rows.lengths,
+        pipeline.first_epoch(rows, mixture.amounts, config.seed),
+        rows_multiple=rows_multiple,
+        geometry=rows.geometry,
+    )
+    for name in asked:
+        logging.info("data.%s = %d", name, getattr(layout, name))
+    return dataclasses.replace(config, **{name: getattr(layout, name) for name in COMPUTED})
 
 
 def data_root(config: stage_config.DataConfig, workdir: pathlib.Path) -> pathlib.Path:
@@ -92,24 +245,64 @@ def find_initial(
     return initial.find(folder)
 
 
-def write_dropped(workdir: pathlib.Path, dropped: Sequence[sources.Dropped]) -> None:
-    """Writes `dropped.jsonl`: every refused row with its reason; empty when there is none.
+def write_data(
+    workdir: pathlib.Path,
+    manifest: manifests.Manifest,
+    dropped: Sequence[sources.Dropped],
+    *,
+    start: initial.Initial,
+    held_out: manifests.Manifest | None = None,
+) -> None:
+    """Writes what a run reads; a run that is continued must still read the same.
+
+    `data.json` holds files, rows and digests of every source, what the run started from, and
+    with which versions. `dropped.jsonl` holds every refused row with its reason; it is empty
+    when there is none.
 
     Args:
       workdir: The run's folder.
+      manifest: Of the mixture, with the dropped rows counted.
       dropped: From reading and from encoding.
+      start: The first weights.
+      held_out: The same of the questions that a run examines itself with.
+
+    Raises:
+      UserError: If the run in the folder was begun on other data.
     """
-    formats.write_jsonl(workdir / "dropped.jsonl", (dataclasses.asdict(row) for row in dropped))
+    if not runtime.is_main_host():
+        return
+    formats.write_jsonl(workdir / DROPPED, (dataclasses.asdict(row) for row in dropped))
+    path = workdir / DATA
+    if path.is_file():
+        _check_same(json.loads(path.read_text(encoding="utf-8")), manifest, workdir)
+        return
+    written = {
+        **manifest._asdict(),
+        "held_out": held_out._asdict() if held_out else None,
+        "started_from": origin.identify(start.folder)._asdict(),
+        "made_with": {"lingshu_jax": lingshu_jax.__version__, "jax": jax.__version__},
+    }
+    run_folder.write_json(path, written)
 
 
-def _weigh(examples: list[sources.Example], weight: float, seed: int) -> list[sources.Example]:
-    """Whole copies, then a seeded sample for the rest of the weight."""
-    count = round(len(examples) * weight)
-    copies, rest = divmod(count, max(len(examples), 1))
-    return examples * copies + random.Random(seed).sample(examples, rest)
+def _check_same(
+    before: dict[str, Any], manifest: manifests.Manifest, workdir: pathlib.Path
+) -> None:
+    known = {entry["name"]: entry["sha256"] for entry in before["sources"]}
+    changed = [e["name"] for e in manifest.sources if e["sha256"] != known.get(e["name"])]
+    if not changed:
+        return
+    raise errors.UserError(
+        f"--workdir {workdir} holds a run on other data: {', '.join(changed)} changed since it "
+        "began; continue with the same files or choose another folder"
+    )
 
 
-def _texts(examples: Sequence[sources.Example]) -> Iterator[str]:
+def _describe_choice(taken: int, good: int, seed: int) -> dict[str, int] | None:
+    return None if taken == good else {"rows": taken, "seed": seed}
+
+
+def _texts(examples: Iterable[sources.Example]) -> Iterator[str]:
     for example in examples:
         for message in example.messages:
             yield from (part["text"] for part in message["content"] if part["type"] == "text")
