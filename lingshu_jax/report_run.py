@@ -175,13 +175,9 @@ def samples(run: Run) -> list[Sample]:
     found = []
     for fields in data["sources"]:
         source = sources.Source(**fields)
-        image_root = root / source.image_root if source.image_root else None
-        read_file = formats.reader(source.format)
-        records = read_file((root / source.path).absolute(), image_root, source.split)
         try:
-            good = [
-                r for r in itertools.islice(records, LOOKED_AT) if isinstance(r, formats.Record)
-            ]
+            records = itertools.islice(sources.records(source, root), LOOKED_AT)
+            good = [row for row in records if isinstance(row, formats.Record)]
         except errors.UserError:
             continue
         chosen = [good[i * len(good) // room] for i in range(min(room, len(good)))]

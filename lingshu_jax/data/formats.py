@@ -1,43 +1,48 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Files that people have, read row by row into canonical messages; JSONL writing.
+"""Files of rows: JSON lines, JSON lists, Parquet and ArrayRecord are read, JSON lines written.
 
-A reader yields a `Record` or a `Refusal` for every row of its file: nothing is skipped in
-silence and nothing is repaired. `sources.read` gives them their source's name.
+A file gives pairs of a line and a row: an object, or the reason why there is none. What the rows
+of a format mean is said in its own module, `formats_*.py`; `readers.py` is the table of them. A
+reader yields a `Record` or a `Refusal` for every row: nothing is skipped in silence and nothing
+is repaired. Rows come one after the other, but a `.json` list is parsed whole.
 """
 
+import dataclasses
+import importlib
 import json
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-from lingshu_jax.common import errors, prompts
+from lingshu_jax.common import errors
 
-ROLES = ("system", "user", "assistant")
-MESSAGE_KEYS = {"role", "content", "loss"}
-# Keys of a part beside its type; the pixel limits overrule the encoder's for this one image.
-PART_KEYS = {
-    "text": {"text"},
-    "image": {"image", "min_pixels", "max_pixels"},
-    "image_url": {"image_url", "min_pixels", "max_pixels"},
-    "video": {"video", "fps", "min_pixels", "max_pixels"},
-}
+Row = dict[str, Any]
+Messages = tuple[dict[str, Any], ...]
+MediaNewline = Literal["keep", "swallow_one", "strip"]
+MEDIA_NEWLINES: tuple[MediaNewline, ...] = get_args(MediaNewline)
+
+ARRAY_RECORD = re.compile(r"\.array_?record(-\d+-of-\d+)?$")
+# A folder's files that are no rows, but what Hugging Face writes beside them.
+NO_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+SPLIT_OF_FILE = re.compile(r"(train|test|validation|valid|val|dev)(?![a-z])")
 
 
 class Record(NamedTuple):
     """One good row.
 
     Attributes:
-      line: Line of the file (1 is the first), or the place in a JSON list.
+      line: Line of the file (1 is the first), or the place among its rows.
       row_id: The row's own id, else `<file stem>:<line>`.
-      messages: Canonical messages: every content a list of parts, media paths absolute.
-      meta: All other keys of the row.
+      messages: Canonical messages, from `formats_messages.canonical`.
+      meta: All other keys of the row, in JSON values.
     """
 
     line: int
     row_id: str
-    messages: tuple[dict[str, Any], ...]
+    messages: Messages
     meta: dict[str, Any]
 
 
@@ -53,272 +58,198 @@ class RowError(ValueError):
     """A row breaks a rule; the text is the reason that dropped.jsonl shows."""
 
 
-Reader = Callable[[Path, Path | None, str], Iterator[Record | Refusal]]
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a file is read; `sources.Source` has the same fields for the user.
+
+    Attributes:
+      image_root: Folder that all media paths start from; None: the file's own.
+      allow_outside: Media may lie outside the image root.
+      media_newline: What stays around an image tag, see `formats_messages.with_tags`.
+      split: Which part, where a folder or a data set has several.
+      dataset: Which entries of a list of data sets, joined by commas; "" is all.
+      columns: Our name of a column to the file's, where they differ.
+    """
+
+    image_root: Path | None = None
+    allow_outside: bool = False
+    media_newline: MediaNewline = "keep"
+    split: str = "train"
+    dataset: str = ""
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def canonical_messages(
-    raw: Any, *, base: Path, image_root: Path | None = None
-) -> tuple[dict[str, Any], ...]:
-    """Checks a conversation and brings it to the one form that the encoder reads.
+Reader = Callable[[Path, Options], Iterator[Record | Refusal]]
+# The messages and the meta of a row; raises RowError.
+Parse = Callable[[Row], tuple[Messages, dict[str, Any]]]
 
-        [{"role": "user", "content": "Hi"}]
-        -> ({"role": "user", "content": [{"type": "text", "text": "Hi"}]},)
+
+def read_files(
+    paths: Sequence[Path], parse: Parse, columns: Mapping[str, str] | None = None
+) -> Iterator[Record | Refusal]:
+    """Every row of some files, one file after the other.
 
     Args:
-      raw: The `messages` value of a row: content a string or a list of parts.
-      base: Folder that relative media paths start from when there is no image_root.
-      image_root: Folder that must contain every media file, symbolic links followed.
-
-    Returns:
-      The messages; a system message only first, then user and assistant in turn, starting
-      with the user. Each part has a `type` and an absolute path or its text.
-
-    Raises:
-      RowError: If a rule is broken; the text says which.
+      paths: From `row_files`.
+      parse: What a row means.
+      columns: As in `Options`.
     """
-    if not isinstance(raw, list) or not raw:
-        raise RowError("messages must be a list with at least one message")
-    messages = tuple(_message(m, base=base, image_root=image_root) for m in raw)
-    turns = messages[1:] if messages[0]["role"] == "system" else messages
-    for i, message in enumerate(turns):
-        expected = ROLES[1 + i % 2]
-        if message["role"] != expected:
-            raise RowError(f"turn {i + 1} is from {message['role']!r}, expected {expected!r}")
-    if not turns:
-        raise RowError("there is no user message")
-    return messages
+    for path in paths:
+        for line, value in read_values(path):
+            row_id = f"{path.stem}:{line}"
+            yield make_record(value, parse, line=line, row_id=row_id, columns=columns)
 
 
-def _message(raw: Any, *, base: Path, image_root: Path | None) -> dict[str, Any]:
-    if not isinstance(raw, dict) or not {"role", "content"} <= set(raw) <= MESSAGE_KEYS:
-        keys = sorted(map(str, raw)) if isinstance(raw, dict) else type(raw).__name__
-        raise RowError(f"a message has role, content and perhaps loss; got {keys}")
-    role, content = raw["role"], raw["content"]
-    if role not in ROLES:
-        raise RowError(f"unknown role {role!r}; allowed: {', '.join(ROLES)}")
-    loss = {"loss": raw["loss"]} if "loss" in raw else {}
-    if loss and (role != "assistant" or not isinstance(raw["loss"], bool)):
-        raise RowError(f"loss must be true or false, in an assistant message; got {raw['loss']!r}")
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    if not isinstance(content, list):
-        raise RowError(f"{role} content must be a string or a list, got {type(content).__name__}")
-    parts = [_part(p, base=base, image_root=image_root) for p in content]
-    media = [p["type"] for p in parts if p["type"] != "text"]
-    if media and role != "user":
-        raise RowError(f"the {role} message holds {media[0]}; only user messages may")
-    if not media and not "".join(p["text"] for p in parts).strip():
-        raise RowError(f"the {role} message is empty")
-    return {"role": role, "content": parts, **loss}
-
-
-def _part(raw: Any, *, base: Path, image_root: Path | None) -> dict[str, Any]:
-    if not isinstance(raw, dict):
-        raise RowError(f"a content part must be an object, got {type(raw).__name__}")
-    kind = raw.get("type")
-    if not isinstance(kind, str) or kind not in PART_KEYS:
-        raise RowError(f"unknown content part {kind!r}; allowed: {', '.join(PART_KEYS)}")
-    allowed = PART_KEYS[kind]
-    if kind not in raw or not set(raw) - {"type"} <= allowed:
-        raise RowError(f"a {kind} part has keys {sorted(raw)}; allowed: {sorted(allowed)}")
-    value = raw[kind]
-    if kind == "text":
-        if not isinstance(value, str):
-            raise RowError(f"text must be a string, got {type(value).__name__}")
-        return {"type": "text", "text": value}
-    if isinstance(value, dict):  # OpenAI's {"image_url": {"url": ...}}
-        value = value.get("url")
-    if kind == "video":
-        media = {"type": "video", "video": _video(value, base=base, image_root=image_root)}
-    else:
-        media = {"type": "image", "image": media_path(value, base=base, image_root=image_root)}
-    return media | {key: _positive(key, raw[key]) for key in sorted(allowed & set(raw) - {kind})}
-
-
-def _video(value: Any, *, base: Path, image_root: Path | None) -> str | list[str]:
-    if not isinstance(value, list):
-        return media_path(value, base=base, image_root=image_root, may_be_folder=True)
-    if not value:
-        raise RowError("a video with no frames")
-    return [media_path(frame, base=base, image_root=image_root) for frame in value]
-
-
-def _positive(key: str, value: Any) -> int | float:
-    """A number of a media part: pixels are whole, frames a second need not be."""
-    allowed = int | float if key == "fps" else int
-    if isinstance(value, bool) or not isinstance(value, allowed) or not 0 < value < 1e9:
-        raise RowError(f"{key} must be a positive number, got {value!r:.80}")
-    return value
-
-
-def media_path(
-    value: Any, *, base: Path, image_root: Path | None = None, may_be_folder: bool = False
-) -> str:
-    """The absolute path of a media file that exists, inside `image_root` if one is given.
+def make_record(
+    value: Any,
+    parse: Parse,
+    *,
+    line: int,
+    row_id: str,
+    columns: Mapping[str, str] | None = None,
+) -> Record | Refusal:
+    """What a row means, or why it is refused.
 
     Args:
-      value: As in the row: a path, or a `file://` address.
-      base: As in `canonical_messages`.
-      image_root: As in `canonical_messages`.
-      may_be_folder: True for a video, which may be a folder of frames.
-
-    Raises:
-      RowError: If it is no local path, leaves the root, or is not a file.
+      value: From `read_values`.
+      parse: What a row means.
+      line: Its place.
+      row_id: For a row without an id of its own.
+      columns: As in `Options`.
     """
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise RowError(f"a media path must be a non-empty string, got {str(value)[:80]!r}")
-    text = value.removeprefix("file://")
-    if text.startswith(("http://", "https://", "data:")):
-        raise RowError(f"only local files are read, got {text[:60]!r}")
-    root = base if image_root is None else image_root
-    path = root / text
     try:
-        resolved = path.resolve()
-        is_found = resolved.is_file() or (may_be_folder and resolved.is_dir())
-    except OSError as error:  # a name too long, a loop of links
-        raise RowError(f"cannot open {text[:200]}: {error.strerror}") from error
-    if image_root is not None and not resolved.is_relative_to(image_root.resolve()):
-        raise RowError(f"{text} is outside the image root {image_root}")
-    if not is_found:
-        raise RowError(f"no such file: {text} (looked in {root})")
-    return str(resolved)
+        row = _renamed(_checked(value), columns or {})
+        row_id = _own_id(row) or row_id
+        messages, meta = parse(row)
+    except RowError as error:
+        return Refusal(line, row_id, one_line(error))
+    except RecursionError:
+        return Refusal(line, row_id, "values are nested too deeply")
+    return Record(line, row_id, messages, meta)
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
-    """The objects of a JSONL file, or of a `.json` file that holds a list, with their places.
+def one_line(error: Exception) -> str:
+    """The text of an error without its line breaks."""
+    return " ".join(str(error).split())
+
+
+def without(row: Row, *names: str) -> dict[str, Any]:
+    """The meta of a row: what is left of it, in JSON values.
 
     Args:
-      path: The file; blank lines of JSONL are no rows.
+      row: As read.
+      names: Keys that have become messages; `id` is left out as well.
+    """
+    return {key: _plain(row[key]) for key in row if key != "id" and key not in names}
+
+
+def all_row_files(path: Path) -> list[Path]:
+    """The one file, or those of a folder that hold rows, by name.
+
+    Args:
+      path: File or folder; a folder's files may also lie in its `data` folder.
+
+    Raises:
+      UserError: If there is none.
+    """
+    if os.path.isfile(path):  # unlike Path.is_file, false for a name that no file can have
+        return [path]
+    if not os.path.isdir(path):
+        raise errors.UserError(f"no such file: {str(path)[:1000]}")
+    found = _files_with_rows(path)
+    if not found and (path / "data").is_dir():
+        found = _files_with_rows(path / "data")
+    if not found:
+        raise errors.UserError(f"{path} holds no .jsonl, .json, .parquet or .array_record file")
+    return found
+
+
+def row_files(path: Path, split: str) -> list[Path]:
+    """The files of a source: the one file, or those of a folder that belong to a split.
+
+    A folder whose files are named after splits, as `train-00000-of-00002.parquet`, gives those
+    of one split; any other gives all of them.
+
+    Args:
+      path: As in `all_row_files`.
+      split: As in `Options`.
+
+    Raises:
+      UserError: If there is none.
+    """
+    found = all_row_files(path)
+    named = sorted({_split_of(file) for file in found} - {""})
+    if path.is_file() or not named:
+        return found
+    if split not in named:
+        raise errors.UserError(
+            f"{path} has no file of the split {split!r}; it has {', '.join(named)}"
+        )
+    return [file for file in found if _split_of(file) == split]
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, Row | RowError]]:
+    """The rows of a file with their places; (line, the reason) where there is no object.
+
+    Args:
+      path: As in `read_values`.
+
+    Raises:
+      UserError: As in `read_values`.
+    """
+    for line, value in read_values(path):
+        try:
+            yield line, _checked(value)
+        except RowError as error:
+            yield line, error
+
+
+def read_values(path: Path) -> Iterator[tuple[int, Any]]:
+    """What stands in the rows of a file, with their places.
+
+    Args:
+      path: `.parquet`; `.array_record`, records being JSON; a `.json` list; anything else holds
+        one JSON object a line, and blank lines are no rows.
 
     Yields:
-      (line, object), or (line, the reason why that line is not an object).
+      (line, value), or (line, a RowError where there is none).
 
     Raises:
-      UserError: If the file is missing, or a `.json` file is not a list.
+      UserError: If the file is missing or damaged as a whole.
     """
     if not path.is_file():
         raise errors.UserError(f"no such file: {path}")
-    if path.suffix == ".json":
-        rows = _parse(path.read_bytes())
-        if not isinstance(rows, list):
-            why = rows if isinstance(rows, RowError) else type(rows).__name__
-            raise errors.UserError(f"{path} must hold a JSON list of rows: {why}")
-        pairs = ((i, row) for i, row in enumerate(rows, start=1))
+    if path.suffix == ".parquet":
+        yield from _parquet_rows(path)
+    elif ARRAY_RECORD.search(path.name):
+        yield from read_array_record(path)
+    elif path.suffix == ".json" and _is_list(path):
+        yield from _list_rows(path)
     else:
-        pairs = _lines(path)
-    for line, row in pairs:
-        if not isinstance(row, dict | RowError):
-            row = RowError(f"a row must be an object, got {type(row).__name__}")
-        yield line, row
+        yield from _lines(path)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    with path.open("rb") as file:
-        for line, raw in enumerate(file, start=1):
-            if raw.strip():
-                yield line, _parse(raw)
-
-
-def _parse(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
-        return RowError(f"broken JSON: {error}")
-
-
-def read_messages(path: Path, image_root: Path | None, split: str) -> Iterator[Record | Refusal]:
-    """Rows `{"id", "messages": [...], anything else}`; the file is one split already.
+def read_array_record(path: Path) -> Iterator[tuple[int, Any]]:
+    """The records of an ArrayRecord file, parsed as JSON; (place, value or RowError).
 
     Args:
-      path: A JSONL file, or a `.json` list.
-      image_root: As in `canonical_messages`; None: relative to the file.
-      split: Ignored: a `messages` file has no splits of its own.
-    """
-    del split
-    for line, row in read_rows(path):
-        row_id = _row_id(row, path, line)
-        if isinstance(row, RowError):
-            yield Refusal(line, row_id, str(row))
-            continue
-        try:
-            messages = canonical_messages(
-                row.get("messages"), base=path.parent, image_root=image_root
-            )
-        except RowError as error:
-            yield Refusal(line, row_id, str(error))
-            continue
-        meta = {k: v for k, v in row.items() if k not in ("id", "messages")}
-        yield Record(line, row_id, messages, meta)
-
-
-def _row_id(row: dict[str, Any] | RowError, path: Path, line: int) -> str:
-    own = None if isinstance(row, RowError) else row.get("id")
-    return str(own) if isinstance(own, str | int) and own != "" else f"{path.stem}:{line}"
-
-
-def read_vqa_rad(path: Path, image_root: Path | None, split: str) -> Iterator[Record | Refusal]:
-    """VQA-RAD in its published layout: trainset.json, testset.json, images/.
-
-    Args:
-      path: The folder.
-      image_root: Folder of the images; None: `images` in the folder.
-      split: "train" or "test".
-
-    Source: Lau et al. 2018, https://osf.io/89kps. The prompts are MedEvalKit's, so that
-    training and evaluation use the same words; ten golds are numbers and become strings.
-    """
-    file = path / f"{split}set.json"
-    images = path / "images" if image_root is None else image_root
-    for line, row in read_rows(file):
-        row_id = f"vqa_rad/{split}/{line}"
-        if isinstance(row, RowError):
-            yield Refusal(line, row_id, str(row))
-            continue
-        try:
-            yield _vqa_rad_record(row, line=line, row_id=row_id, images=images)
-        except RowError as error:
-            yield Refusal(line, row_id, str(error))
-
-
-def _vqa_rad_record(row: dict[str, Any], *, line: int, row_id: str, images: Path) -> Record:
-    missing = {"question", "answer", "image_name"} - set(row)
-    if missing:
-        raise RowError(f"missing keys: {', '.join(sorted(missing))}")
-    # In the words of the copy that MedEvalKit asks: lower case, no blank before "?".
-    answer = str(row["answer"]).strip().lower()
-    closed = answer in ("yes", "no")
-    asked = re.sub(r"\s+\?", "?", str(row["question"]).strip().lower())
-    question = prompts.ask(asked, prompts.YES_NO if closed else prompts.OPEN)
-    image = {"type": "image", "image": row["image_name"]}
-    turns = [
-        {"role": "user", "content": [image, {"type": "text", "text": question}]},
-        {"role": "assistant", "content": answer},
-    ]
-    meta = {
-        "answer": answer,
-        "answer_type": "yes_no" if closed else "open",
-        "kind": str(row.get("question_type", "")).strip(),
-        "image_id": str(row["image_name"]),
-        "qid": row.get("qid"),
-    }
-    return Record(line, row_id, canonical_messages(turns, base=images, image_root=images), meta)
-
-
-FORMATS: dict[str, Reader] = {
-    "messages": read_messages,
-    "vqa_rad": read_vqa_rad,
-}
-
-
-def reader(name: str) -> Reader:
-    """The reader of a format word.
+      path: The file, whatever its name.
 
     Raises:
-      UserError: If the word is unknown; the known ones are listed.
+      UserError: If it is no ArrayRecord file.
     """
-    if name not in FORMATS:
-        raise errors.UserError(f"unknown format {name!r}; known: {', '.join(sorted(FORMATS))}")
-    return FORMATS[name]
+    # Compiled, without types: imported by name.
+    library = importlib.import_module("array_record.python.array_record_module")
+    reader = library.ArrayRecordReader(str(path))
+    if not reader.ok():
+        raise errors.UserError(f"{path} is no ArrayRecord file, or it is truncated")
+    for place in range(reader.num_records()):
+        try:
+            [record] = reader.read(place, place + 1)
+        except (RuntimeError, IndexError) as error:
+            yield place + 1, RowError(f"damaged record: {error}")
+            continue
+        yield place + 1, _parse(record)
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
@@ -343,6 +274,95 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     finally:
         partial.unlink(missing_ok=True)
     return count
+
+
+def _checked(value: Any) -> Row:
+    if isinstance(value, RowError):
+        raise value
+    if not isinstance(value, dict):
+        raise RowError(f"a row must be an object, got {type(value).__name__}")
+    return value
+
+
+def _renamed(row: Row, columns: Mapping[str, str]) -> Row:
+    """The row under our names of its columns."""
+    taken = {*columns, *columns.values()}
+    kept = {key: value for key, value in row.items() if key not in taken}
+    return kept | {ours: row[theirs] for ours, theirs in columns.items() if theirs in row}
+
+
+def _own_id(row: Row) -> str:
+    own = row.get("id")
+    return str(own) if isinstance(own, str | int) and not isinstance(own, bool) else ""
+
+
+def _plain(value: Any) -> Any:
+    """A value in JSON types; what JSON does not know becomes its text, bytes their number."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
+
+
+def _files_with_rows(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if (path.suffix in (".jsonl", ".json", ".parquet") or ARRAY_RECORD.search(path.name))
+        and path.is_file()
+        and path.name not in NO_ROWS
+    )
+
+
+def _split_of(path: Path) -> str:
+    """The split that a file's name begins with, or ""."""
+    match = SPLIT_OF_FILE.match(path.name.lower())
+    if not match:
+        return ""
+    return match[1] if match[1] in ("train", "test") else "validation"
+
+
+def _is_list(path: Path) -> bool:
+    """Whether JSON begins with a bracket; else it is JSON lines under another name."""
+    with path.open("rb") as file:
+        for raw in file:
+            if text := raw.removeprefix(b"\xef\xbb\xbf").lstrip():
+                return text.startswith(b"[")
+    return True
+
+
+def _list_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    rows = _parse(path.read_bytes())
+    if not isinstance(rows, list):
+        raise errors.UserError(f"{path} must hold a JSON list of rows: {rows}")
+    yield from enumerate(rows, start=1)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    with path.open("rb") as file:
+        for line, raw in enumerate(file, start=1):
+            if raw.strip():
+                yield line, _parse(raw)
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
+        return RowError(f"broken JSON: {error}")
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        reader = importlib.import_module("lingshu_jax.data.formats_parquet")
+    except ImportError as error:
+        raise errors.UserError(
+            f"{path}: reading Parquet needs pyarrow; pip install 'lingshu-jax[data]'"
+        ) from error
+    return reader.read_parquet(path)
 
 
 def _dump(row: dict[str, Any]) -> str:

@@ -1,169 +1,202 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of files become canonical messages, or are refused with a reason."""
+"""Files of rows: what stands in them, in order, with every damaged row named."""
 
+import importlib
 import json
 
+import pyarrow
 import pytest
-from PIL import Image
+from pyarrow import parquet
 
 from lingshu_jax.common import errors
 from lingshu_jax.data import formats
 
-ASK = {"role": "user", "content": "Hi"}
-SAY = {"role": "assistant", "content": "Hello"}
+GOOD = {"id": "a", "text": "Hi"}
 
 
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "images").mkdir()
-    Image.new("RGB", (40, 30)).save(tmp_path / "images" / "a.png")
-    (tmp_path / "clip").mkdir()
-    return tmp_path
+def write_array_record(path, records):
+    library = importlib.import_module("array_record.python.array_record_module")
+    writer = library.ArrayRecordWriter(str(path), "group_size:1")
+    for record in records:
+        writer.write(record)
+    writer.close()
 
 
-def read(path, rows, image_root=None):
-    lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
-    path.write_text("\n".join(lines) + "\n")
-    return list(formats.read_messages(path, image_root, "train"))
+def write_parquet(path, rows, **options):
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path, **options)
 
 
-def refuse(folder, messages, image_root=None):
-    [row] = read(folder / "rows.jsonl", [{"messages": messages}], image_root)
-    assert isinstance(row, formats.Refusal), row
-    return row.reason
+def read(path):
+    """Lines, and the rows or the reasons why there is none."""
+    pairs = list(formats.read_rows(path))
+    rows = [str(row) if isinstance(row, formats.RowError) else row for _, row in pairs]
+    return [line for line, _ in pairs], rows
 
 
-def user(*parts):
-    return [{"role": "user", "content": list(parts)}, SAY]
+def test_bad_lines_are_named_where_they_stand(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    good = json.dumps(GOOD).encode()
+    deep = b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    lines = [b"\xef\xbb\xbf" + good, b"", b"{", b'{"id": "\xff"}', b"[1]", deep, good + b"\r"]
+    path.write_bytes(b"\n".join(lines))
+    places, rows = read(path)
+    assert places == [1, 3, 4, 5, 6, 7]
+    assert [row == GOOD for row in rows] == [True, *[False] * 4, True]
+    assert "broken JSON" in rows[1] and "got list" in rows[3]
 
 
-def test_string_content_becomes_one_text_part(folder):
-    [row] = read(folder / "rows.jsonl", [{"id": 7, "messages": [ASK, SAY], "answer": "x"}])
-    text = {"type": "text", "text": "Hi"}
-    assert row.messages[0] == {"role": "user", "content": [text]}
-    assert (row.line, row.row_id, row.meta) == (1, "7", {"answer": "x"})
+def test_json_list_reads_like_lines(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([GOOD, 3], indent=1))
+    assert read(path) == ([1, 2], [GOOD, "a row must be an object, got int"])
+    path.write_text('[{"id": "a"}, {"id"')
+    with pytest.raises(errors.UserError, match="must hold a JSON list of rows: broken JSON"):
+        read(path)
 
 
-def test_image_paths_start_from_the_file(folder):
-    [row] = read(
-        folder / "rows.jsonl", [{"messages": user({"type": "image", "image": "images/a.png"})}]
-    )
-    assert row.messages[0]["content"][0]["image"] == str(folder / "images" / "a.png")
-    assert row.row_id == "rows:1"
+def test_json_lines_may_be_called_json(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text(f"\n {json.dumps(GOOD)}\n{{\n")
+    places, rows = read(path)
+    assert places == [2, 3] and rows[0] == GOOD and "broken JSON" in rows[1]
 
 
-@pytest.mark.parametrize("value", ["a.png", {"url": "a.png"}], ids=["string", "url object"])
-def test_openai_image_url_starts_from_the_image_root(folder, value):
-    part = {"type": "image_url", "image_url": value}
-    [row] = read(folder / "rows.jsonl", [{"messages": user(part)}], folder / "images")
-    expected = {"type": "image", "image": str(folder / "images" / "a.png")}
-    assert row.messages[0]["content"] == [expected]
+def test_parquet_gives_rows_of_all_groups(tmp_path):
+    path = tmp_path / "rows.parquet"
+    rows = [
+        {"id": str(i), "images": [{"bytes": b"\0\xff", "path": None}], "n": {"x": i}}
+        for i in range(150)
+    ]
+    write_parquet(path, rows, row_group_size=100)
+    assert read(path) == (list(range(1, 151)), rows)
 
 
-def test_video_keeps_fps_and_frames(folder):
-    video = {"type": "video", "video": ["images/a.png"] * 2, "fps": 2}
-    clip = {"type": "video", "video": "clip"}
-    [row] = read(folder / "rows.jsonl", [{"messages": user(video, clip)}])
-    frame = str(folder / "images" / "a.png")
-    assert row.messages[0]["content"][0] == {"type": "video", "video": [frame] * 2, "fps": 2}
-    assert row.messages[0]["content"][1]["video"] == str(folder / "clip")
+def test_a_damaged_row_group_refuses_its_own_rows(tmp_path):
+    path = tmp_path / "rows.parquet"
+    rows = [{"text": f"{i} {'x' * 500}"} for i in range(30)]
+    write_parquet(path, rows, row_group_size=10, compression="snappy")
+    metadata = parquet.ParquetFile(path).metadata.row_group(1).column(0)
+    data = bytearray(path.read_bytes())
+    start = metadata.data_page_offset
+    data[start : start + 40] = b"\xff" * 40
+    path.write_bytes(bytes(data))
+    places, found = read(path)
+    assert places == list(range(1, 31))
+    assert found[:10] == rows[:10] and found[20:] == rows[20:]
+    assert all("row group 1 is damaged" in row for row in found[10:20])
 
 
-def test_pixel_limits_and_loss_flag_are_kept(folder):
-    part = {"type": "image", "image": "images/a.png", "max_pixels": 3136}
-    messages = [{"role": "user", "content": [part]}, {**SAY, "loss": False}]
-    [row] = read(folder / "rows.jsonl", [{"messages": messages}])
-    assert row.messages[0]["content"][0]["max_pixels"] == 3136
-    assert row.messages[1]["loss"] is False
+def test_text_that_is_no_utf8_refuses_one_parquet_row(tmp_path):
+    path = tmp_path / "rows.parquet"
+    raw = pyarrow.array([b"good", b"\xff\xfe", b"also"]).view(pyarrow.string())
+    parquet.write_table(pyarrow.table({"text": raw}), path)
+    _, rows = read(path)
+    assert rows[0] == {"text": "good"} and rows[2] == {"text": "also"}
+    assert "does not read" in rows[1]
 
 
-def test_system_first_and_prompt_without_answer_are_accepted(folder):
-    system = {"role": "system", "content": "Be brief."}
-    [row] = read(folder / "rows.jsonl", [{"messages": [system, ASK, SAY, ASK]}])
-    assert [m["role"] for m in row.messages] == ["system", "user", "assistant", "user"]
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.array_record"])
+@pytest.mark.parametrize("content", [b"", b"no such format", b"PAR1"])
+def test_a_file_that_is_something_else_is_an_error(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(errors.UserError, match=r"is no (Parquet|ArrayRecord) file"):
+        read(tmp_path / name)
+
+
+def test_array_record_holds_json(tmp_path):
+    path = tmp_path / "rows.array_record-00000-of-00001"
+    write_array_record(path, [json.dumps(GOOD).encode(), b"\x0a\x05proto", b"3"])
+    places, rows = read(path)
+    assert places == [1, 2, 3]
+    assert rows[0] == GOOD and "broken JSON" in rows[1] and "got int" in rows[2]
+
+
+def test_a_damaged_record_is_refused_alone(tmp_path):
+    path = tmp_path / "rows.array_record"
+    write_array_record(path, [json.dumps({"id": str(i), "t": "x" * 9}).encode() for i in range(9)])
+    data = bytearray(path.read_bytes())
+    data[70] ^= 0xFF
+    path.write_bytes(bytes(data))
+    places, rows = read(path)
+    assert places == list(range(1, 10))
+    assert "damaged record" in rows[0] and [row["id"] for row in rows[1:]] == list("12345678")
+
+
+def test_a_folder_gives_the_files_of_a_split(tmp_path):
+    (tmp_path / "data").mkdir()
+    names = ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "test.parquet"]
+    for name in [*names, "validation.jsonl", "dataset_infos.json", "README.md", "training.json"]:
+        (tmp_path / "data" / name).touch()
+    files = formats.row_files(tmp_path, "train")
+    assert [file.name for file in files] == names[:2]
+    assert [file.name for file in formats.row_files(tmp_path, "validation")] == ["validation.jsonl"]
+    (tmp_path / "data" / "validation.jsonl").unlink()
+    with pytest.raises(errors.UserError, match="no file of the split 'validation'; it has test, t"):
+        formats.row_files(tmp_path, "validation")
+    assert formats.row_files(tmp_path / "data" / "test.parquet", "train")[0].name == "test.parquet"
+
+
+def test_a_folder_without_splits_gives_all_files(tmp_path):
+    for name in ("b.jsonl", "a.json", "c.array_record-00000-of-00002", "image.png"):
+        (tmp_path / name).touch()
+    files = formats.row_files(tmp_path, "test")
+    assert [file.suffix[:6] for file in files] == [".json", ".jsonl", ".array"]
+
+
+def test_nothing_to_read_is_an_error(tmp_path):
+    with pytest.raises(errors.UserError, match="holds no .jsonl, .json, .parquet or"):
+        formats.row_files(tmp_path, "train")
+    with pytest.raises(errors.UserError, match="no such file"):
+        formats.row_files(tmp_path / "rows.jsonl", "train")
+
+
+def make(value, parse=lambda row: ((), row), **columns):
+    return formats.make_record(value, parse, line=7, row_id="rows:7", columns=columns)
 
 
 @pytest.mark.parametrize(
-    ("messages", "reason"),
-    [
-        (None, "at least one message"),
-        ([], "at least one message"),
-        ("Hi", "at least one message"),
-        ([{"role": "system", "content": "x"}], "no user message"),
-        ([SAY], "turn 1 is from 'assistant'"),
-        ([ASK, ASK], "turn 2 is from 'user'"),
-        ([ASK, SAY, {"role": "system", "content": "x"}], "turn 3 is from 'system'"),
-        ([{"role": "tool", "content": "x"}], "unknown role 'tool'"),
-        ([{"role": "user"}], "role, content"),
-        ([{"role": "user", "content": "x", "name": "y"}], "role, content"),
-        (["Hi"], "role, content"),
-        ([{"role": "user", "content": 3}], "string or a list, got int"),
-        ([ASK, {"role": "assistant", "content": " \n"}], "assistant message is empty"),
-        ([ASK, {**SAY, "loss": 1}], "loss must be"),
-        (user(), "user message is empty"),
-        (user("Hi"), "must be an object"),
-        (user({"type": "audio", "audio": "x"}), "unknown content part 'audio'"),
-        (user({"type": "text", "text": None}), "text must be a string"),
-        (user({"type": "text"}), "a text part has keys"),
-        (user({"type": "image", "image": "images/a.png", "fps": 2}), "an? image part has keys"),
-        (user({"type": "image", "image": "images/b.png"}), "no such file"),
-        (user({"type": "image", "image": "images"}), "no such file"),
-        (user({"type": "image", "image": "x" * 5000}), "cannot open"),
-        (user({"type": "image", "image": "a\0b"}), "non-empty string"),
-        (user({"type": "image", "image": {}}), "non-empty string"),
-        (user({"type": "image", "image": "https://x.org/a.png"}), "only local files"),
-        (user({"type": "image", "image": "data:image/png;base64,AA"}), "only local files"),
-        (user({"type": "image", "image": "images/a.png", "max_pixels": -1}), "max_pixels must be"),
-        (user({"type": "video", "video": []}), "no frames"),
-        (user({"type": "video", "video": "clip", "fps": 0}), "fps must be"),
-        (
-            [ASK, {"role": "assistant", "content": [{"type": "image", "image": "images/a.png"}]}],
-            "only user messages may",
-        ),
-    ],
+    ("row", "row_id"),
+    [({"id": "x"}, "x"), ({"id": 0}, "0"), ({}, "rows:7"), ({"id": ""}, "rows:7")]
+    + [({"id": value}, "rows:7") for value in (None, True, ["x"], 1.5)],
 )
-def test_bad_messages_are_refused_with_the_reason(folder, messages, reason):
-    with pytest.raises(AssertionError, match=reason):
-        raise AssertionError(refuse(folder, messages))
+def test_a_row_keeps_its_own_id(row, row_id):
+    assert make(row).row_id == row_id
 
 
-@pytest.mark.parametrize("path", ["../secret.png", "link.png", "/etc/hostname"])
-def test_nothing_outside_the_image_root_is_read(folder, path):
-    Image.new("RGB", (40, 30)).save(folder / "secret.png")
-    (folder / "images" / "link.png").symlink_to(folder / "secret.png")
-    reason = refuse(folder, user({"type": "image", "image": path}), folder / "images")
-    assert "outside the image root" in reason
+def test_columns_take_our_names():
+    record = make(
+        {"q": "Is it?", "answer": "old", "gold": "yes", "n": 1}, problem="q", answer="gold"
+    )
+    assert record.meta == {"problem": "Is it?", "answer": "yes", "n": 1}
+    assert make({"n": 1}, problem="q").meta == {"n": 1}
 
 
-def test_bad_lines_are_refused_where_they_stand(folder):
-    path = folder / "rows.jsonl"
-    good = json.dumps({"messages": [ASK, SAY]}).encode()
-    deep = b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    path.write_bytes(b"\n".join([good, b"", b"{", b'{"id": "\xff"}', b"[1]", deep, good]))
-    rows = list(formats.read_messages(path, None, "train"))
-    assert [row.line for row in rows] == [1, 3, 4, 5, 6, 7]
-    assert [isinstance(row, formats.Record) for row in rows] == [True, *[False] * 4, True]
-    assert "broken JSON" in rows[1].reason and "got list" in rows[3].reason
+def test_a_reason_is_one_line():
+    def refuse(row):
+        raise formats.RowError("two\n lines")
+
+    assert make({"id": "x"}, refuse) == formats.Refusal(7, "x", "two lines")
+    assert make(3) == formats.Refusal(7, "rows:7", "a row must be an object, got int")
 
 
-def test_json_list_reads_like_lines(folder):
-    path = folder / "rows.json"
-    path.write_text(json.dumps([{"messages": [ASK, SAY]}, 3]))
-    good, bad = formats.read_messages(path, None, "train")
-    assert (good.line, bad.line) == (1, 2)
-    path.write_text("{}")
-    with pytest.raises(errors.UserError, match="JSON list"):
-        list(formats.read_messages(path, None, "train"))
+def test_values_nested_too_deeply_are_refused():
+    value = []
+    for _ in range(5000):
+        value = [value]
+    refused = make({"id": "x", "deep": value}, lambda row: ((), formats.without(row)))
+    assert refused.reason == "values are nested too deeply"
 
 
-def test_unknown_format_lists_the_known_ones():
-    with pytest.raises(errors.UserError, match="unknown format 'lava'; known: messages, vqa_rad"):
-        formats.reader("lava")
+def test_meta_is_json():
+    row = {"id": "x", "messages": [], "t": (1, b"abc"), "d": {3: 1.5, "n": None}, "c": complex(1)}
+    meta = formats.without(row, "messages")
+    assert meta == {"t": [1, "3 bytes"], "d": {"3": 1.5, "n": None}, "c": "(1+0j)"}
+    assert json.loads(json.dumps(meta)) == meta
 
 
-def test_written_rows_read_back_and_nothing_half_written_stays(folder):
-    path = folder / "new" / "rows.jsonl"
+def test_written_rows_read_back_and_nothing_half_written_stays(tmp_path):
+    path = tmp_path / "new" / "rows.jsonl"
     rows = [{"id": "a", "text": "µ\n"}, {"id": "half \ud800 pair"}]
     assert formats.write_jsonl(path, rows) == 2
     assert [row for _, row in formats.read_rows(path)] == rows
@@ -177,37 +210,3 @@ def test_written_rows_read_back_and_nothing_half_written_stays(folder):
         formats.write_jsonl(path, broken())
     assert [file.name for file in path.parent.iterdir()] == ["rows.jsonl"]
     assert [row for _, row in formats.read_rows(path)] == rows
-
-
-def test_vqa_rad_official_layout(folder):
-    rows = [
-        {
-            "qid": 1,
-            "image_name": "a.png",
-            "question": "Is it?",
-            "answer": "Yes",
-            "question_type": "P ",
-        },
-        {"qid": 2, "image_name": "a.png", "question": "How many?", "answer": 3},
-        {"qid": 3, "image_name": "b.png", "question": "What?", "answer": "x"},
-        {"qid": 4, "image_name": "a.png", "question": "What?"},
-    ]
-    (folder / "testset.json").write_text(json.dumps(rows))
-    yes, number, missing, incomplete = formats.read_vqa_rad(folder, None, "test")
-    assert yes.messages[0]["content"][1]["text"].startswith("is it?\nPlease output 'yes' or 'no'")
-    assert (yes.meta["answer_type"], yes.meta["kind"], yes.meta["image_id"]) == (
-        "yes_no",
-        "P",
-        "a.png",
-    )
-    assert number.messages[1]["content"] == [{"type": "text", "text": "3"}]
-    assert "no such file" in missing.reason and "missing keys: answer" in incomplete.reason
-    with pytest.raises(errors.UserError, match="trainset.json"):
-        list(formats.read_vqa_rad(folder, None, "train"))
-
-
-@pytest.mark.parametrize(("split", "count"), [("train", 3064), ("test", 451)])
-def test_vqa_rad_reads_whole(shared_dir, split, count):
-    rows = list(formats.read_vqa_rad(shared_dir / "data" / "vqa_rad", None, split))
-    assert len(rows) == count
-    assert all(isinstance(row, formats.Record) for row in rows)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lingshu_jax.common import answers, errors
-from lingshu_jax.data import formats
+from lingshu_jax.data import formats, formats_messages
 from lingshu_jax.eval import benchmark
 
 
@@ -40,7 +40,7 @@ class Rows:
         """
         path = (data_dir or Path()) / self.file
         samples = []
-        for row in formats.read_messages(path, None, "test"):
+        for row in formats_messages.read_messages(path, formats.Options()):
             if isinstance(row, formats.Refusal):
                 raise errors.UserError(f"{self.name}: {path} line {row.line}: {row.reason}")
             samples.append(self._sample(path, row))
