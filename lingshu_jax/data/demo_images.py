@@ -24,7 +24,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from lingshu_jax.common import errors
-from lingshu_jax.data import images, volumes
+from lingshu_jax.data import dicom, images, nifti, volume_files, volumes
 
 # Words for DICOM codes of pictures that show a patient; all other codes are skipped.
 MODALITIES = {
@@ -163,7 +163,7 @@ def _bundled() -> Iterator[tuple[str, Path]]:
     yield from (
         (name, path)
         for name, path in _files(Path(nibabel.__file__).parent / "tests" / "data")
-        if path.name.endswith(volumes.NIFTI_SUFFIXES)
+        if path.name.endswith(volume_files.NIFTI_SUFFIXES)
     )
 
 
@@ -182,8 +182,8 @@ def _read(name: str, path: Path) -> list[_Stack]:
     lower = path.name.lower()
     if path.name == BUNDLED_DAMAGED:
         raise errors.UserError(f"{path} is saturated: not a usable picture")
-    if lower.endswith(volumes.NIFTI_SUFFIXES):
-        planes = [volumes.read_nifti(path, plane) for plane in volumes.PLANES]
+    if lower.endswith(volume_files.NIFTI_SUFFIXES):
+        planes = [nifti.read(path, plane) for plane in volumes.PLANES]
         wide = [v for v in planes if min(v.frames.shape[1:3]) >= MIN_SIDE]
         modality = "MR" if path.name in BUNDLED_MR else None
         headers = [dataclasses.replace(v.header, modality=modality) for v in wide]
@@ -192,7 +192,7 @@ def _read(name: str, path: Path) -> list[_Stack]:
         pixels = np.asarray(images.open_image(str(path)))
         found = [volumes.Volume(frames=pixels[None], header=volumes.Header(), dropped_tags=0)]
     else:
-        found = [volumes.read_dicom(path)]
+        found = [dicom.read(path)]
         code = found[0].header.modality
         if code not in MODALITIES:
             raise errors.UserError(f"{path} has modality {code}: no picture of a patient")

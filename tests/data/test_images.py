@@ -134,7 +134,7 @@ def test_size_is_read_without_decoding(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.new("RGB", (300, 200)).save(path)
     path.write_bytes(path.read_bytes()[:60])  # the header and little more
-    assert images.read_shape(str(path), is_video=False) == (1, 200, 300)
+    assert images.read_shape(str(path), is_video=False)[:3] == (1, 200, 300)
     with pytest.raises(errors.UserError, match=r"a\.png: image does not decode"):
         images.open_image(str(path))
 
@@ -209,7 +209,7 @@ def make_video(kind: str, folder: Path) -> images.Visual:
 @pytest.mark.parametrize("kind", ["frames", "animation", "folder"])
 def test_videos(kind: str, tmp_path: Path) -> None:
     video = make_video(kind, tmp_path)
-    assert images.read_shape(video, is_video=True) == (3, 28, 28)
+    assert images.read_shape(video, is_video=True)[:3] == (3, 28, 28)
     media = images.Media(start=0, grid=geometry.Grid(2, 2, 2), image=video, seconds_per_grid=1.0)
     patches = images.load_patches(media).reshape(2, 4, 3, 2, 196)
     colours = patches[:, 0, :, :, 0].transpose(0, 2, 1).reshape(4, 3)
@@ -219,7 +219,7 @@ def test_videos(kind: str, tmp_path: Path) -> None:
 
 def test_frames_of_different_sizes_are_refused() -> None:
     frames = (Image.new("L", (28, 28)), Image.new("L", (28, 56)))
-    with pytest.raises(errors.UserError, match="all frames must have one size"):
+    with pytest.raises(errors.UserError, match="frames must have one size, got 28 x 28, 56 x 28"):
         images.read_shape(frames, is_video=True)
 
 
