@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Generates answers to benchmarks and scores them, or scores an existing prediction file.
 
-    python -m lingshu_jax.evaluate --model=HF_DIR --engine=jax --benchmarks=vqa_rad \
+    python -m lingshu_jax.evaluate --model=DIR_OR_ID --engine=jax --benchmarks=vqa_rad \
         --data_dir=DIR --output_dir=DIR
     python -m lingshu_jax.evaluate --predictions=FILE --benchmarks=vqa_rad --output_dir=DIR
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from lingshu_jax.common import cli, errors, pages
+from lingshu_jax.common import cli, errors, hub, pages
 from lingshu_jax.engines import protocol
 from lingshu_jax.eval import metrics, runner
 
@@ -45,11 +45,12 @@ def run(
         raise errors.UserError(
             f"--engine={settings.engine} is not available; available: {', '.join(ENGINES)}"
         )
-    settings = dataclasses.replace(settings, weights=runner.digest_weights(Path(settings.model)))
+    model = hub.resolve(settings.model, "--model")
+    settings = dataclasses.replace(settings, weights=runner.digest_weights(model))
     return runner.evaluate(
         settings,
         output_dir,
-        lambda: _jax_engine(Path(settings.model), batch_size),
+        lambda: _jax_engine(model, batch_size),
         batch_size=batch_size,
         overwrite=overwrite,
     )
@@ -57,7 +58,7 @@ def run(
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    flags.DEFINE_string("model", None, "Hugging Face folder.")
+    flags.DEFINE_string("model", None, "Hugging Face folder, or hub id org/name[@revision].")
     flags.DEFINE_string("engine", "jax", "Text generator: jax.")
     flags.DEFINE_string("benchmarks", None, "Comma list of names, or rows:FILE.jsonl.")
     flags.DEFINE_string("data_dir", None, "Folder of the benchmarks' data.")

@@ -1,6 +1,6 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Batch inference: `python -m lingshu_jax.generate --model=HF_DIR --input=F --output=F ...`.
+"""Batch inference: `python -m lingshu_jax.generate --model=DIR_OR_ID --input=F --output=F ...`.
 
 A row is `{"id", "messages": [{"role", "content": [PART, ...]}]}`; an answer row is
 `{"id", "text", "tokens", "logprobs", "finish_reason"}`.
@@ -12,7 +12,7 @@ from typing import Any
 import tqdm
 from absl import flags
 
-from lingshu_jax.common import cli, errors, runtime
+from lingshu_jax.common import cli, errors, hub, runtime
 from lingshu_jax.data import formats, sources
 from lingshu_jax.engines import jax_engine, protocol
 
@@ -20,7 +20,7 @@ ENGINES = ("jax",)
 
 
 def run(
-    model: pathlib.Path,
+    model: pathlib.Path | str,
     source: pathlib.Path,
     target: pathlib.Path,
     *,
@@ -30,7 +30,7 @@ def run(
     """Answers every prompt of a file.
 
     Args:
-      model: A Hugging Face folder.
+      model: A Hugging Face folder or hub id.
       source: JSONL of prompts.
       target: JSONL of answers; it appears whole or not at all.
       sampling: For every prompt; row i takes seed + i.
@@ -43,11 +43,13 @@ def run(
       UserError: If an input cannot be used.
     """
     sampling.validate()
-    reading = sources.read(sources.Source(name="input", path=str(source.absolute())))
+    # Prompts may name their images by absolute paths.
+    prompts = sources.Source(name="input", path=str(source.absolute()), allow_outside=True)
+    reading = sources.read(prompts)
     if reading.dropped:
         first = reading.dropped[0]
         raise errors.UserError(f"{source} line {first.line}: {first.reason}")
-    engine = jax_engine.JaxEngine.from_folder(model, rows=rows)
+    engine = jax_engine.JaxEngine.from_folder(hub.resolve(str(model), "--model"), rows=rows)
     requests = [
         protocol.Request(messages=x.messages, sampling=_seeded(sampling, i), id=x.id)
         for i, x in enumerate(reading.examples)
@@ -78,7 +80,7 @@ def _answer(request: protocol.Request, completion: protocol.Completion) -> dict[
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    flags.DEFINE_string("model", None, "Hugging Face folder.")
+    flags.DEFINE_string("model", None, "Hugging Face folder, or hub id org/name[@revision].")
     flags.DEFINE_string("input", None, "JSONL file of prompts.")
     flags.DEFINE_string("output", None, "JSONL file of answers, in the prompts' order.")
     flags.DEFINE_string("engine", "jax", "Text generator: jax.")
@@ -91,9 +93,8 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Reads the flags and generates."""
     del argv
-    model, source, target = (
-        pathlib.Path(cli.required(name)) for name in ("model", "input", "output")
-    )
+    model = cli.required("model")
+    source, target = (pathlib.Path(cli.required(name)) for name in ("input", "output"))
     engine = cli.flag("engine")
     if engine not in ENGINES:
         raise errors.UserError(

@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags, logging
 
 from lingshu_jax import convert, evaluate, export, lineage, model_card, train
-from lingshu_jax.common import cli, errors, runtime
+from lingshu_jax.common import cli, errors, hub, runtime
 from lingshu_jax.data import demo_rows
 from lingshu_jax.eval import runner
 from lingshu_jax.rl import config as rl_config
@@ -157,7 +157,7 @@ def _make_root(config: RecipeConfig, workdir: pathlib.Path) -> pathlib.Path:
 
 def _find_base(config: RecipeConfig, workdir: pathlib.Path) -> pathlib.Path:
     if config.hf != stage_config.RANDOM:
-        return pathlib.Path(config.hf)
+        return hub.resolve(config.hf, "--config.hf")
     data = config.shallow_align.data
     return initial.make_random_folder(
         workdir / BASE,

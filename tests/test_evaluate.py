@@ -6,7 +6,11 @@ import json
 import subprocess
 import sys
 
+import huggingface_hub
 import pytest
+
+from lingshu_jax import evaluate
+from lingshu_jax.eval import runner
 
 ROWS = [
     {"question": "q", "answer": "yes", "response": "Yes"},
@@ -52,7 +56,14 @@ def test_scoring_a_file_twice(run, predictions, tmp_path):
         (["--model=m", "--benchmarks=vqa_rad"], "--output_dir is required"),
         (["--benchmarks=vqa_rad", "--output_dir=OUT"], "--model is required"),
         (["--model=m", "--output_dir=OUT"], "--benchmarks is required"),
-        (["--model=m", "--benchmarks=vqa_rad", "--output_dir=OUT"], "--model m is not a folder"),
+        (
+            ["--model=m", "--benchmarks=vqa_rad", "--output_dir=OUT"],
+            "--model=m is no folder, and it is no hub id",
+        ),
+        (
+            ["--model=org/model@v1", "--benchmarks=vqa_rad", "--output_dir=OUT"],
+            "give --model=DIR, a folder with config.json",
+        ),
         (["--model=EMPTY", "--benchmarks=vqa_rad", "--output_dir=OUT"], "has no config.json"),
         (
             ["--engine=vllm", "--model=EMPTY", "--benchmarks=vqa_rad", "--output_dir=OUT"],
@@ -73,3 +84,21 @@ def test_bad_input_is_one_line(run, predictions, tmp_path, arguments, message):
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_by_hub_id(small_folder, tmp_path, monkeypatch):
+    """The report names what was asked for; the digest is that of the folder it stands for."""
+    question = [{"role": "user", "content": [{"type": "text", "text": "Is it?"}]}]
+    row = {"id": "a", "messages": question, "answer": "yes", "answer_type": "yes_no", "options": []}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(small_folder))
+    settings = runner.Settings(
+        model="some-org/model@v1",
+        engine="jax",
+        benchmarks=f"rows:{tmp_path / 'rows.jsonl'}",
+        max_new_tokens=2,
+    )
+    summary = evaluate.run(settings, tmp_path / "out", batch_size=2)
+    assert summary["model"] == summary["settings"]["model"] == "some-org/model@v1"
+    assert summary["settings"]["weights"] == runner.digest_weights(small_folder)
+    assert summary["benchmarks"]["rows"]["n"] == 1

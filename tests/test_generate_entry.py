@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,6 +67,28 @@ def test_answers_stand_in_the_order_of_the_prompts(
         assert answer["text"] == engine.encoder.decode(answer["tokens"])
         assert answer["finish_reason"] in ("stop", "length")
     assert [path.name for path in target.parent.iterdir()] == ["answers.jsonl"]
+
+
+def test_a_model_by_hub_id(
+    small_folder: pathlib.Path,
+    prompts: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the hub gives for the id is what answers."""
+    asked = []
+
+    def download(repo_id: str, **options: Any) -> str:
+        asked.append((repo_id, options["revision"]))
+        return str(small_folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    by_folder, by_id = tmp_path / "folder.jsonl", tmp_path / "id.jsonl"
+    generate.run(small_folder, prompts, by_folder, sampling=sampling(), rows=4)
+    assert not asked
+    generate.run("some-org/model@v1", prompts, by_id, sampling=sampling(), rows=4)
+    assert asked == [("some-org/model", "v1")]
+    assert read(by_id) == read(by_folder)
 
 
 def test_a_seed_decides_the_samples(
@@ -131,7 +154,7 @@ def test_bad_commands_are_one_line(
     }
     cases = {
         "input": ("nowhere.jsonl", ["no such file", "nowhere.jsonl"]),
-        "model": ("nowhere", ["no folder nowhere"]),
+        "model": ("nowhere", ["--model=nowhere is no folder", "hub id"]),
         "engine": ("llama", ["--engine=llama", "jax"]),
         "max_new_tokens": (0, ["max_new_tokens must be >= 1, got 0"]),
     }
