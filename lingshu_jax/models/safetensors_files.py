@@ -13,7 +13,8 @@ import json
 import pathlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from concurrent import futures
+from typing import NamedTuple, TypeVar
 
 import ml_dtypes
 import numpy as np
@@ -25,6 +26,8 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 SHARD_BYTES = 5 * 2**30
 _HEADER_ALIGNMENT = 8
+
+_Item = TypeVar("_Item")
 
 # The dtypes that weights of these models come in; others are quantised or not weights.
 DTYPES: Mapping[str, np.dtype] = {
@@ -93,7 +96,7 @@ class Tensors(Mapping[str, np.ndarray]):
 def write(
     folder: pathlib.Path, entries: Iterable[Entry], *, shard_bytes: int = SHARD_BYTES
 ) -> None:
-    """Writes one file, or several and their index; holds one block at a time.
+    """Writes one file, or several and their index; holds two blocks at a time.
 
     Args:
       folder: Where to; must exist.
@@ -134,9 +137,21 @@ def _write_file(path: pathlib.Path, entries: Sequence[Entry]) -> None:
     text += b" " * (-len(text) % _HEADER_ALIGNMENT)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for entry in entries:
-            written = sum(file.write(_as_bytes(block)) for block in entry.blocks())
-            assert written == entry.nbytes, f"{entry.name}: {written} bytes, not {entry.nbytes}"
+        written = dict.fromkeys((entry.name for entry in entries), 0)
+        for name, block in _read_ahead((e.name, block) for e in entries for block in e.blocks()):
+            written[name] += file.write(_as_bytes(block))
+    for entry in entries:
+        found = written[entry.name]
+        assert found == entry.nbytes, f"{entry.name}: {found} bytes, not {entry.nbytes}"
+
+
+def _read_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """The same items; the next one is made by a thread while the last one is in use."""
+    with futures.ThreadPoolExecutor(1) as reader:
+        pending = reader.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = reader.submit(next, items, None)
+            yield item
 
 
 def _as_bytes(block: np.ndarray) -> memoryview:
