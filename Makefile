@@ -23,6 +23,8 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 SUFFIX := $(if $(filter python3,$(PYTHON)),,-$(VERSION))
 VENV := .venv$(SUFFIX)
 ORACLE := .venv-oracle$(SUFFIX)
+# A folder that a test puts before the environment's own transformers.
+OLD_RELEASE := $(ORACLE)/transformers-4.57
 CONSTRAINTS := $(or $(wildcard constraints-$(VERSION).txt),constraints-3.12.txt)
 # A stamp carries what an environment was made from: another interpreter or folder makes it anew.
 ORIGIN := $(shell $(PYTHON) -c 'import sys; print(sys.version, sys.prefix)' 2>/dev/null)
@@ -40,8 +42,9 @@ demo: $(VENV)/installed-$(KEY) ## the whole system at a small size on real image
 test: $(VENV)/installed-$(KEY) ## the fast tests; no torch [ARGS="tests/data -x"]
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS) $(ARGS)
 
-oracle: $(ORACLE)/installed-$(KEY) ## ours beside torch and transformers [REDUCED=1]
-	$(ORACLE)/bin/python -m pytest -m oracle $(PYTEST_FLAGS) $(if $(REDUCED),--reduced) tests/oracle $(ARGS)
+oracle: $(ORACLE)/installed-$(KEY) $(OLD_RELEASE)/installed-$(KEY) ## ours beside torch and transformers [REDUCED=1]
+	$(ORACLE)/bin/python -m pytest -m oracle -n 2 --dist loadfile $(PYTEST_FLAGS) \
+	  $(if $(REDUCED),--reduced) tests/oracle $(ARGS)
 
 goldens: $(ORACLE)/installed-$(KEY) ## write the stored arrays again and show what changed
 	for script in tests/make_golden/*.py; do \
@@ -78,4 +81,9 @@ $(VENV)/installed-$(KEY): pyproject.toml $(CONSTRAINTS)
 
 $(ORACLE)/installed-$(KEY): pyproject.toml $(CONSTRAINTS) envs/oracle.txt
 	$(call make_venv,$(ORACLE),-r envs/oracle.txt -e ".[$(ORACLE_EXTRAS)]")
+	@touch $@
+
+$(OLD_RELEASE)/installed-$(KEY): envs/transformers-4.57.txt | $(ORACLE)/installed-$(KEY)
+	rm -rf $(@D)
+	$(ORACLE)/bin/python $(PIP_INSTALL) --no-deps --target $(@D) -r $<
 	@touch $@

@@ -1,9 +1,14 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Folders that go through convert and export, loaded by transformers and by us."""
+"""Folders that go through convert and export, loaded by two releases of transformers and by us."""
 
 import dataclasses
+import functools
+import json
+import os
 import pathlib
+import subprocess
+import sys
 import types
 from typing import Any
 
@@ -18,37 +23,78 @@ from lingshu_jax.engines import jax_engine, protocol
 from lingshu_jax.stages import initial
 from tests.make_golden import tiny_models
 from tests.models import goldens
-from tests.oracle import checkpoints, processors
+from tests.oracle import checkpoints, processors, sides
+from tests.oracle import figures as figures_lib
 
 pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore")]
 
-NEW_TOKENS, NEAR_TIE = 32, 1e-3
 WORDS = 256  # the byte-level tokenizer without merges; the special tokens follow
 LIMITS = {"min_pixels": 784, "max_pixels": 24 * 784}
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A conversation as transformers of this environment takes and continues it."""
+
+    messages: list[dict[str, Any]]
+    prompt: list[int]
+    greedy: sides.Greedy
 
 
 class Exported:
     """A random checkpoint as transformers saved it, and as it came back from us."""
 
-    def __init__(self, oracle_side: types.ModuleType, folder: pathlib.Path, seed: int):
+    def __init__(
+        self,
+        oracle_side: types.ModuleType,
+        transformers: types.ModuleType,
+        *,
+        folder: pathlib.Path,
+        seed: int,
+    ):
         drawn = checkpoints.random_model(seed)
+        self.transformers = transformers
         self.model = dataclasses.replace(drawn, num_text_tokens=WORDS, vocab_size=WORDS + 25)
-        self.oracle = oracle_side.build(self.model)
+        self.oracle = checkpoints.build(oracle_side, self.model)
         self.source, self.target = folder / "source", folder / "target"
+        self.checkpoint = folder / "checkpoint"
         self.oracle.save_pretrained(self.source)
         tokenizer_files.write_tokenizer(self.source, ["abc"], WORDS, **LIMITS)
-        convert.convert(self.source, folder / "checkpoint")
-        export.export(folder / "checkpoint", self.target)
+        convert.convert(self.source, self.checkpoint)
+        export.export(self.checkpoint, self.target)
+
+    @functools.cached_property
+    def answers(self) -> dict[str, Answer]:
+        """transformers with its own processor, from messages and pictures to tokens."""
+        loaded = load_in_transformers(self.transformers, self.target)
+        processor = processors.load(self.transformers, self.target)
+        found = {}
+        for name, messages in conversations(self.source.parent).items():
+            inputs = processors.prepare(processor, messages, generation_prompt=True)
+            out = loaded.generate(
+                **inputs,
+                do_sample=False,
+                max_new_tokens=sides.NEW_TOKENS,
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
+            prompt = inputs["input_ids"][0].tolist()
+            tokens = out.sequences[0, len(prompt) :].numpy()
+            logits = np.stack([step[0].numpy() for step in out.logits])
+            found[name] = Answer(messages, prompt, sides.to_greedy(tokens, logits))
+        return found
 
 
-# Seeds whose widths divide by eight: convert spreads them over the eight devices of the tests.
-@pytest.fixture(scope="module", params=[26, 1], ids=["untied", "tied"])
+# The first ends one of its answers with a stop token.
+@pytest.fixture(scope="module", params=[6, 9], ids=["untied", "tied"])
 def exported(
     request: pytest.FixtureRequest,
     oracle_side: types.ModuleType,
+    transformers: types.ModuleType,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Exported:
-    return Exported(oracle_side, tmp_path_factory.mktemp("export"), request.param)
+    folder = tmp_path_factory.mktemp("export")
+    return Exported(oracle_side, transformers, folder=folder, seed=request.param)
 
 
 def load_in_transformers(transformers: types.ModuleType, folder: pathlib.Path) -> Any:
@@ -66,12 +112,13 @@ def read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
         return {name: file.get_tensor(name) for name in file.keys()}
 
 
-def conversations() -> dict[str, list[dict[str, Any]]]:
+def conversations(folder: pathlib.Path) -> dict[str, list[dict[str, Any]]]:
     """Text alone, one image, two images of other shapes; no side a multiple of 28."""
-    rng = np.random.default_rng(5)
-    sizes = ((61, 150), (203, 90), (45, 47))
-    pictures = [Image.fromarray(rng.integers(0, 256, (*s, 3), dtype=np.uint8)) for s in sizes]
-    parts = [{"type": "image", "image": picture} for picture in pictures]
+    rng, parts = np.random.default_rng(5), []
+    for i, size in enumerate(((61, 150), (203, 90), (45, 47))):
+        path = folder / f"{i}.png"
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+        parts.append({"type": "image", "image": str(path)})
     text = [{"type": "text", "text": t} for t in ("Is there an effusion?", "Compare ", " with ")]
     contents = {
         "text": [text[0]],
@@ -100,49 +147,78 @@ def test_transformers_computes_the_same(
         assert oracle_side.torch.equal(loaded(**inputs).logits, exported.oracle(**inputs).logits)
 
 
-def test_greedy_answers_of_the_engine(
-    exported: Exported, transformers: types.ModuleType, oracle_side: types.ModuleType
-) -> None:
+def test_greedy_answers_of_the_engine(exported: Exported, figures: figures_lib.Figures) -> None:
     """From messages and pictures to tokens, each side with its own processor."""
-    loaded = load_in_transformers(transformers, exported.target)
-    processor = processors.load(transformers, exported.target)
     engine = jax_engine.JaxEngine.from_folder(exported.target)
-    sampling = protocol.SamplingParams(max_new_tokens=NEW_TOKENS)
+    sampling = protocol.SamplingParams(max_new_tokens=sides.NEW_TOKENS)
     requests = [
-        protocol.Request(messages=messages, sampling=sampling, id=name)
-        for name, messages in conversations().items()
+        protocol.Request(messages=answer.messages, sampling=sampling, id=name)
+        for name, answer in exported.answers.items()
     ]
     for request, (ours,) in zip(requests, engine.generate(requests), strict=True):
-        inputs = processors.prepare(processor, request.messages, generation_prompt=True)
+        answer = exported.answers[request.id]
+        theirs = answer.greedy
         encoded = engine.encoder.encode(request.messages, train=False, generation_prompt=True)
-        assert encoded.tokens.tolist() == inputs["input_ids"][0].tolist()
-        theirs = loaded.generate(
-            **inputs,
-            do_sample=False,
-            max_new_tokens=NEW_TOKENS,
-            return_dict_in_generate=True,
-            output_logits=True,
-        )
-        tokens = theirs.sequences[0, encoded.num_tokens :].tolist()
-        logits = np.stack([step[0].numpy() for step in theirs.logits])
-        best = np.sort(logits, axis=-1)
-        near = np.flatnonzero(best[:, -1] - best[:, -2] < NEAR_TIE)
-        until = int(near[0]) if len(near) else len(tokens)
-        print(f"\n{exported.model.name} {request.id}: {until} of {len(tokens)} compared")
-        assert until > 0
-        assert list(ours.tokens)[:until] == tokens[:until], request.id
-        if until == len(tokens):
-            is_stop = tokens[-1] in engine.encoder.eos_ids
+        assert encoded.tokens.tolist() == answer.prompt
+        count = min(len(ours.tokens), len(theirs.tokens))
+        greedy = sides.Greedy(list(ours.tokens), np.array(ours.logprobs), np.zeros(0))
+        assert theirs.until > 0
+        where = f"{exported.model.name} {request.id}"
+        if theirs.until == len(theirs.tokens):
+            assert count == len(ours.tokens), where
+            is_stop = theirs.tokens[-1] in engine.encoder.eos_ids
             assert (ours.finish_reason == "stop") == is_stop
-            chosen = oracle_side.torch.from_numpy(logits).log_softmax(-1).numpy()
-            theirs_logprobs = chosen[np.arange(until), tokens]
-            assert np.abs(np.array(ours.logprobs) - theirs_logprobs).max() < 1e-4
+        sides.assert_same_greedy(figures, greedy, theirs, where)
+
+
+@pytest.fixture(scope="session")
+def old_release() -> pathlib.Path:
+    """transformers 4.57 and what it needs to be older, in a folder of this environment."""
+    folder = pathlib.Path(sys.prefix) / "transformers-4.57"
+    if not folder.is_dir():
+        pytest.skip(f"needs transformers 4.57 in {folder}; `make oracle` installs it")
+    return folder
+
+
+def run_old_release(
+    release: pathlib.Path, folder: pathlib.Path, prompts: list[Any], scratch: pathlib.Path
+) -> list[dict[str, list[int]]]:
+    """Prompts and answers, in tokens, of the older release in a process of its own."""
+    asked, answered = scratch / "prompts.json", scratch / "answers.json"
+    asked.write_text(json.dumps(prompts))
+    script = pathlib.Path(__file__).with_name("old_transformers.py")
+    arguments = (folder, asked, sides.NEW_TOKENS, answered)
+    subprocess.run(
+        [sys.executable, script, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(release), "OMP_NUM_THREADS": "1"},
+        check=True,
+    )
+    report = json.loads(answered.read_text())
+    assert report["release"].startswith("4.57."), report["release"]
+    return report["rows"]
+
+
+def test_greedy_answers_of_the_older_release(
+    exported: Exported, old_release: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Equal to those of the newer one, which are equal to ours; so are the prompts."""
+    answers = exported.answers
+    turned = [dict(message) for message in answers["two"].messages]
+    turned[0]["content"] = turned[0]["content"][::-1]
+    prompts = [*(answer.messages for answer in answers.values()), turned]
+    *rows, twin = run_old_release(old_release, exported.target, prompts, tmp_path)
+    for row, answer in zip(rows, answers.values(), strict=True):
+        assert row["prompt"] == answer.prompt
+        until = answer.greedy.until
+        assert row["answer"][:until] == answer.greedy.tokens[:until]
+    assert twin["prompt"] != answers["two"].prompt
+    assert twin["answer"] != answers["two"].greedy.tokens
 
 
 def test_bfloat16_export(
     exported: Exported, transformers: types.ModuleType, tmp_path: pathlib.Path
 ) -> None:
-    export.export(exported.source.parent / "checkpoint", tmp_path / "half", dtype="bfloat16")
+    export.export(exported.checkpoint, tmp_path / "half", dtype="bfloat16")
     loaded = load_in_transformers(transformers, tmp_path / "half")
     bfloat16 = loaded.lm_head.weight.dtype
     assert str(bfloat16) == "torch.bfloat16"
@@ -171,7 +247,7 @@ def test_random_folder_is_complete(
     loaded = load_in_transformers(transformers, folder)
     processor = processors.load(transformers, folder)
     engine = jax_engine.JaxEngine.from_folder(folder)
-    messages = conversations()["two"]
+    messages = conversations(tmp_path)["two"]
     inputs = processors.prepare(processor, messages, generation_prompt=True)
     encoded = engine.encoder.encode(messages, train=False, generation_prompt=True)
     assert encoded.tokens.tolist() == inputs["input_ids"][0].tolist()
