@@ -4,7 +4,8 @@
 #
 # Runs the slow groups named as arguments, or all of them: `bash tools/long.sh kill fuzz`.
 # VENV is the environment that runs pytest; a group with a file envs/GROUP.txt gets a side
-# environment .venv-GROUP, which its tests reach as a subprocess. REDUCED=1: the short form.
+# environment .venv-GROUP, which its tests reach as a subprocess; envs/GROUP.setup.py, if there is
+# one, is run by its python after the installation. REDUCED=1: the short form.
 set -euo pipefail
 
 all=(kill fuzz aot browser ray vllm)
@@ -24,13 +25,16 @@ collects_tests() {
 }
 
 make_side_environment() {
-  local file="envs/$1.txt" venv=".venv-$1"
+  local file="envs/$1.txt" setup="envs/$1.setup.py" venv=".venv-$1"
   [[ -f "$file" ]] || return 0
-  local stamp
-  stamp="$venv/installed-$(cksum <"$file" | cut -d ' ' -f 1)"
+  local sources=("$file") stamp
+  [[ ! -f "$setup" ]] || sources+=("$setup")
+  stamp="$venv/installed-$(cat "${sources[@]}" | cksum | cut -d ' ' -f 1)"
   [[ -e "$stamp" ]] && return 0
+  echo "long: $1: installing $venv"
   "$python" -m venv --clear "$venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$file"
+  [[ ! -f "$setup" ]] || "$venv/bin/python" "$setup"
   touch "$stamp"
 }
 

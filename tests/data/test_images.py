@@ -233,3 +233,14 @@ def test_a_changed_number_of_frames_is_noticed() -> None:
     media = images.Media(start=0, grid=geometry.Grid(1, 2, 2), image=frames, seconds_per_grid=1.0)
     with pytest.raises(errors.UserError, match="number of frames has changed"):
         images.load_patches(media)
+
+
+def test_resizing_begins_with_the_width() -> None:
+    """Values of Pillow 12.3.0; from 13 on one call of `resize` may begin with the height."""
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 131, 3), np.uint8)
+    resized = np.asarray(images.resize(Image.fromarray(pixels), 84, 140))
+    assert int(resized.astype(np.int64).sum()) == 4_497_605
+    assert resized[40, 60].tolist() == [130, 15, 223]
+    other = Image.fromarray(pixels).resize((131, 84), Image.Resampling.BICUBIC)
+    other = np.asarray(other.resize((140, 84), Image.Resampling.BICUBIC))
+    assert (other != resized).any(), "the order makes no difference to this picture"
