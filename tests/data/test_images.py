@@ -241,6 +241,6 @@ def test_resizing_begins_with_the_width() -> None:
     resized = np.asarray(images.resize(Image.fromarray(pixels), 84, 140))
     assert int(resized.astype(np.int64).sum()) == 4_497_605
     assert resized[40, 60].tolist() == [130, 15, 223]
-    other = Image.fromarray(pixels).resize((131, 84), Image.Resampling.BICUBIC)
-    other = np.asarray(other.resize((140, 84), Image.Resampling.BICUBIC))
-    assert (other != resized).any(), "the order makes no difference to this picture"
+    low = Image.fromarray(pixels).resize((131, 84), Image.Resampling.BICUBIC)
+    other = np.asarray(low.resize((140, 84), Image.Resampling.BICUBIC))
+    assert (other != resized).mean() > 0.1, "the order must matter for this picture"
