@@ -10,10 +10,10 @@ import math
 import pathlib
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from lingshu_jax.common import errors, metrics, pages
-from lingshu_jax.data import formats, images, sources
+from lingshu_jax.data import formats, images, sources, targets
 
 SAMPLES = 6  # training rows shown
 QUESTIONS = 4  # questions shown of a rollout file
@@ -181,7 +181,7 @@ def samples(run: Run) -> list[Sample]:
         except errors.UserError:
             continue
         chosen = [good[i * len(good) // room] for i in range(min(room, len(good)))]
-        found += [_sample(source.name, record) for record in chosen]
+        found += [_sample(source, record) for record in chosen]
     return found[:SAMPLES]
 
 
@@ -217,18 +217,19 @@ def thumbnails(visuals: Sequence[images.Visual]) -> list[str]:
     return shown
 
 
-def _sample(source: str, record: formats.Record) -> Sample:
+def _sample(source: sources.Source, record: formats.Record) -> Sample:
     visuals: list[images.Visual] = []
     turns = []
-    for message in record.messages:
+    trained = targets.find(record.messages, cast(targets.TrainOn, source.train_on))
+    for message, target in zip(record.messages, trained, strict=True):
         for part in message["content"]:
             if part["type"] != "text":
                 value = part[part["type"]]
                 visuals.append(tuple(value) if isinstance(value, list) else value)
         texts = [part["text"] for part in message["content"] if part["type"] == "text"]
-        is_trained = message["role"] == "assistant" and message.get("loss", True)
+        is_trained = target is not None
         turns.append({"role": message["role"], "text": "".join(texts), "is_trained": is_trained})
-    return Sample(source, record.row_id, thumbnails(visuals), turns)
+    return Sample(source.name, record.row_id, thumbnails(visuals), turns)
 
 
 def _question(records: list[Row]) -> Question:

@@ -22,7 +22,7 @@ def environment(templates: Mapping[str, str]) -> jinja2.Environment:
     """Templates that escape all they print; an unknown name is an error.
 
     Args:
-      templates: By name; they may extend `base.html` (blocks `title` and `body`).
+      templates: By name; they may extend `base.html` (blocks `title`, `style` and `body`).
 
     Returns:
       An environment with the filters `percent`, `interval` and `number` of this module.
@@ -76,9 +76,13 @@ def data_address(content: bytes, kind: str) -> str:
 
 
 def thumbnail(picture: Image.Image) -> str:
-    """A small JPEG of an RGB picture as a data address; the picture itself stays as it is."""
+    """A small JPEG of an RGB picture as a data address; the picture itself stays as it is.
+
+    It has pixels only: what else the file said, as a comment with a name, is left out.
+    """
     small = picture.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
+    small.info.clear()
     file = io.BytesIO()
     small.save(file, "JPEG", quality=80)
     return data_address(file.getvalue(), "image/jpeg")
@@ -172,7 +176,7 @@ BASE = (
 <title>{% block title %}{% endblock %}</title>
 <style>"""
     + STYLE
-    + """</style>
+    + """{% block style %}{% endblock %}</style>
 </head>
 <body>
 {% block body %}{% endblock %}

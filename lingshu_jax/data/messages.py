@@ -7,11 +7,13 @@ spells a control token stays text. A message is `<|im_start|>`, the role, a newl
 `<|im_end|>`, a newline; an image is `<|vision_start|>`, its visual tokens, `<|vision_end|>`. The
 role's line and the text after it are tokenised together, as transformers does with its template,
 except in the assistant's turn, where training has to see the prompt that generation will see.
+What of it is trained says `targets.py`; it changes loss weights only, never tokens.
 
 Axes: N tokens of one conversation.
 """
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -20,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tokenizers
 from jaxtyping import Float32, Int32
 from PIL import Image
 
 from lingshu_jax.common import errors, tokens
 from lingshu_jax.common import geometry as geometry_lib
-from lingshu_jax.data import images, tokenizer
+from lingshu_jax.data import images, targets, tokenizer
 
 ROLES = ("system", "user", "assistant")
 DEFAULT_FPS = 2.0
@@ -146,16 +149,14 @@ class Encoder:
         self.special = tokens.SpecialIds.from_vocab(self._tokenizer.token_to_id)
         self.vocab_size: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.geometry = _read_geometry(folder)
-        eos = _read_json(folder / "generation_config.json").get(
-            "eos_token_id", [self.special.im_end, self.special.pad]
-        )
-        self.eos_ids: tuple[int, ...] = tuple(eos) if isinstance(eos, list) else (eos,)
+        self.eos_ids = _read_eos_ids(folder) or (self.special.im_end, self.special.pad)
 
     def encode(
         self,
         messages: Sequence[Mapping[str, Any]],
         *,
         train: bool = True,
+        train_on: targets.TrainOn = "all",
         generation_prompt: bool = False,
         id: str = "",
         source_id: int = 0,
@@ -166,7 +167,8 @@ class Encoder:
           messages: Canonical messages: role and content, a string or a list of parts. A default
             system message is put before them where the first is not one. `"loss": False` in an
             assistant's message leaves it untrained.
-          train: Gives weight 1 to the assistant's text, `<|im_end|>` and the newline after it.
+          train: False gives every token the weight 0.
+          train_on: Which tokens have the weight 1 otherwise, see `targets.py`.
           generation_prompt: Ends with the open assistant's turn.
           id: Name of the row, for error messages.
           source_id: Index of the source in the mixture.
@@ -176,10 +178,14 @@ class Encoder:
 
         Raises:
           UserError: If a message is malformed, an image unreadable, or the whole too long.
+            One in which nothing is trained is refused by `targets.require`, not here.
         """
         draft = _Draft()
-        for message in _with_system(messages):
-            self._add_message(draft, message, train=train)
+        whole = list(_with_system(messages))
+        runs = [_runs(message) for message in whole]
+        chosen = targets.find(whole, train_on) if train else [None] * len(whole)
+        for message, content, target in zip(whole, runs, chosen, strict=True):
+            self._add_message(draft, message["role"], content, target=target)
         if generation_prompt:
             draft.add([self.special.im_start, *self.text_ids("assistant\n")])
         if self.max_tokens is not None and len(draft.tokens) > self.max_tokens:
@@ -196,34 +202,60 @@ class Encoder:
             media=tuple(draft.media),
         )
 
+    def fingerprint(self) -> str:
+        """Digest of everything that the encoding depends on: tokenizer, sizes and options."""
+        known = {name: repr(value) for name, value in vars(self).items() if name != "_tokenizer"}
+        whole = json.dumps(known, sort_keys=True) + self._tokenizer.to_str()
+        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+
     def decode(self, token_ids: Sequence[int] | np.ndarray, skip_special: bool = True) -> str:
         """Text of tokens; control tokens are left out unless `skip_special` is False."""
         return self._tokenizer.decode([int(i) for i in token_ids], skip_special_tokens=skip_special)
 
     def text_ids(self, text: str) -> list[int]:
         """Ids of plain text; control tokens spelled in it stay text."""
+        return self._tokenize(text).ids
+
+    def _tokenize(self, text: str) -> tokenizers.Encoding:
+        """Ids of a text, and the place of each in it."""
         try:
-            return self._tokenizer.encode(text, add_special_tokens=False).ids
+            return self._tokenizer.encode(text, add_special_tokens=False)
         except TypeError as error:
             raise errors.UserError(f"text is not valid Unicode: {text[:40]!r}") from error
 
-    def _add_message(self, draft: "_Draft", message: Mapping[str, Any], *, train: bool) -> None:
+    def _add_message(
+        self,
+        draft: "_Draft",
+        role: str,
+        runs: list[str | Mapping[str, Any]],
+        *,
+        target: targets.Target | None,
+    ) -> None:
         """Appends one message to the draft."""
-        role, runs = message["role"], _runs(message)
-        is_answer = role == "assistant"
-        trained = train and is_answer and message.get("loss", True)
-        if trained and not any(isinstance(run, str) and run.strip() for run in runs):
+        if target and not any(isinstance(run, str) and run.strip() for run in runs):
             raise errors.UserError("an assistant message to be trained is empty")
         header, first = f"{role}\n", runs[0]
-        if not is_answer and isinstance(first, str):
+        if role != "assistant" and isinstance(first, str):
             header, runs = header + first, runs[1:]
         draft.add([self.special.im_start, *self.text_ids(header)])
+        place = 0
         for run in runs:
             if isinstance(run, str):
-                draft.add(self.text_ids(run), weight=float(trained))
+                draft.add(*self._weighted(run, target, place))
+                place += len(run)
             else:
                 self._add_media(draft, run)
-        draft.add([self.special.im_end, *self.text_ids("\n")], weight=float(trained))
+        is_whole = target is not None and target.is_whole
+        draft.add([self.special.im_end, *self.text_ids("\n")], float(is_whole))
+
+    def _weighted(
+        self, text: str, target: targets.Target | None, place: int
+    ) -> tuple[list[int], float | list[float]]:
+        """Ids of a text that starts at a place of its message, and their loss weights."""
+        found = self._tokenize(text)
+        if target is None or target.is_whole:
+            return found.ids, float(target is not None)
+        return found.ids, target.weights(found.offsets, offset=place)
 
     def _add_media(self, draft: "_Draft", part: Mapping[str, Any]) -> None:
         """Appends an image or video with as many pads as it has visual tokens."""
@@ -238,7 +270,8 @@ class Encoder:
             max_pixels=part.get("max_pixels", self.max_pixels),
             geometry=self.geometry,
         )._replace(t=-(-shape.num_frames // self.geometry.temporal_patch_size))
-        seconds = self.geometry.temporal_patch_size / part.get("fps", DEFAULT_FPS)
+        fps = part.get("fps", shape.fps or DEFAULT_FPS)
+        seconds = self.geometry.temporal_patch_size / fps
         draft.add([self.special.vision_start])
         draft.media.append(
             images.Media(
@@ -262,10 +295,10 @@ class _Draft:
         self.loss_weights: list[float] = []
         self.media: list[images.Media] = []
 
-    def add(self, ids: list[int], weight: float = 0.0) -> None:
-        """Appends tokens of one weight."""
+    def add(self, ids: list[int], weights: float | list[float] = 0.0) -> None:
+        """Appends tokens, of one weight or each of its own."""
         self.tokens += ids
-        self.loss_weights += [weight] * len(ids)
+        self.loss_weights += weights if isinstance(weights, list) else [weights] * len(ids)
 
 
 def _with_system(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -303,14 +336,19 @@ def _runs(message: Mapping[str, Any]) -> list[str | Mapping[str, Any]]:
 
 def _check_part(part: Any) -> None:
     """Refuses anything but a text, image or video part with a value of the right type."""
-    allowed = {"text": str, "image": (str, Image.Image), "video": (str, list, tuple)}
+    file = (str, bytes)
+    allowed = {"text": str, "image": (*file, Image.Image), "video": (*file, list, tuple)}
     kind = part.get("type") if isinstance(part, Mapping) else part
     if not isinstance(kind, str) or kind not in allowed:
         raise errors.UserError(f"a content part must be text, image or video, got {kind!r:.80}")
-    if not isinstance(part.get(kind), allowed[kind]):
+    value = part.get(kind)
+    frames = value if isinstance(value, list | tuple) else [value]
+    if not isinstance(value, allowed[kind]) or not all(
+        isinstance(frame, allowed["image"]) for frame in frames
+    ):
         raise errors.UserError(
             f"a part of type {kind!r} needs a field {kind!r} that holds a"
-            f" {'string' if kind == 'text' else 'path or picture'}, got {part.get(kind)!r:.80}"
+            f" {'string' if kind == 'text' else 'path or picture'}, got {value!r:.80}"
         )
     fps = part.get("fps", DEFAULT_FPS)
     if not isinstance(fps, (int, float)) or not 0 < fps < math.inf:
@@ -318,31 +356,54 @@ def _check_part(part: Any) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON file, or nothing where it is absent."""
+    """A JSON file with an object, or nothing where it is absent."""
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise errors.UserError(f"{path} is not valid JSON: {error}") from error
+    _check(isinstance(found, dict), str(path), found, "an object")
+    return found
+
+
+def _read_eos_ids(folder: Path) -> tuple[int, ...]:
+    """Ids that end a generation; none where the folder names none."""
+    path = folder / "generation_config.json"
+    eos = _read_json(path).get("eos_token_id")
+    listed = [] if eos is None else eos if isinstance(eos, list) else [eos]
+    for token in listed:
+        _check(type(token) is int, f"{path}: eos_token_id", eos, "a token id or a list of them")
+    return tuple(listed)
 
 
 def _read_geometry(folder: Path) -> geometry_lib.VisionGeometry:
     """Geometry from config.json; keys that older files lack take the released model's values."""
+    place = f"{folder / 'config.json'}: vision_config"
     vision = _read_json(folder / "config.json").get("vision_config", {})
+    _check(isinstance(vision, dict), place, vision, "an object")
+    names = {field.name: field.name for field in dataclasses.fields(geometry_lib.VisionGeometry)}
+    names["merge_size"] = "spatial_merge_size"
+    if "patch_size" not in vision:
+        names["patch_size"] = "spatial_patch_size"
+    found = {ours: vision[theirs] for ours, theirs in names.items() if theirs in vision}
+    for ours, value in found.items():
+        kinds = (int, float) if ours == "tokens_per_second" else (int,)
+        is_positive = type(value) in kinds and 0 < value < math.inf
+        _check(is_positive, f"{place}: {names[ours]}", value, "a positive number")
+        found[ours] = float(value) if float in kinds else value
+    made = geometry_lib.VisionGeometry(**found)
+    _check(made.window_cells > 0, f"{place}: window_size", made.window_size, f">= {made.factor}")
     preprocessor = _read_json(folder / "preprocessor_config.json")
-    released = geometry_lib.QWEN2_5_VL
-    found = geometry_lib.VisionGeometry(
-        patch_size=vision.get("patch_size", vision.get("spatial_patch_size", released.patch_size)),
-        temporal_patch_size=vision.get("temporal_patch_size", released.temporal_patch_size),
-        merge_size=vision.get("spatial_merge_size", released.merge_size),
-        window_size=vision.get("window_size", released.window_size),
-        tokens_per_second=float(vision.get("tokens_per_second", released.tokens_per_second)),
-    )
     for name in ("patch_size", "temporal_patch_size", "merge_size"):
-        if preprocessor.get(name, getattr(found, name)) != getattr(found, name):
+        if preprocessor.get(name, getattr(made, name)) != getattr(made, name):
             raise errors.UserError(
                 f"{folder}: preprocessor_config.json has {name} {preprocessor[name]},"
-                f" config.json has {getattr(found, name)}"
+                f" config.json has {getattr(made, name)}"
             )
-    return found
+    return made
+
+
+def _check(condition: bool, name: str, value: Any, allowed: str) -> None:
+    if not condition:
+        raise errors.UserError(f"{name} must be {allowed}, got {json.dumps(value)[:80]}")

@@ -57,6 +57,11 @@ class Dropped:
     line: int
     reason: str
 
+    @property
+    def text(self) -> str:
+        """All of it in one line, for an error."""
+        return f"{self.source}, line {self.line}, id {self.id!r}: {self.reason}"
+
 
 class Reading(NamedTuple):
     """All rows of a source: good ones in the file's order, and the refused ones."""

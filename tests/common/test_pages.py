@@ -55,3 +55,12 @@ def test_a_thumbnail_is_small_and_leaves_the_picture():
     assert head == "data:image/jpeg;base64" and picture.size == (900, 300)
     shown = Image.open(io.BytesIO(base64.b64decode(content)))
     assert max(shown.size) == pages.THUMBNAIL
+
+
+def test_a_thumbnail_holds_nothing_but_pixels():
+    file = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(file, "JPEG", comment=b"Doe^Jane", icc_profile=b"Doe^Jane")
+    picture = Image.open(file)
+    assert b"Doe^Jane" in file.getvalue() and "comment" in picture.info
+    content = pages.thumbnail(picture).partition(",")[2]
+    assert b"Doe^Jane" not in base64.b64decode(content)

@@ -202,7 +202,7 @@ def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
         messages.Encoder(tmp_path, **LIMITS)
 
 
-def folder_with(byte_folder: Path, folder: Path, **files: dict[str, Any]) -> Path:
+def folder_with(byte_folder: Path, folder: Path, **files: Any) -> Path:
     for path in byte_folder.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     for name, content in files.items():
@@ -233,6 +233,38 @@ def test_files_that_disagree_are_refused(byte_folder: Path, tmp_path: Path) -> N
     folder = folder_with(byte_folder, tmp_path, preprocessor_config={"patch_size": 16})
     with pytest.raises(errors.UserError, match="patch_size 16, config.json has 14"):
         messages.Encoder(folder, **LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config", {"vision_config": None}, "config.json: vision_config must be an object, got nu"),
+        ("config", {"vision_config": [1]}, r"vision_config must be an object, got \[1\]"),
+        ("config", [], r"config.json must be an object, got \[\]"),
+        ("config", {"vision_config": {"patch_size": "14"}}, 'patch_size must be .*, got "14"'),
+        ("config", {"vision_config": {"patch_size": None}}, "patch_size must be .*, got null"),
+        ("config", {"vision_config": {"spatial_merge_size": 0}}, "merge_size must be a pos"),
+        ("config", {"vision_config": {"window_size": True}}, "window_size must be .*, got true"),
+        ("config", {"vision_config": {"window_size": 27}}, "window_size must be >= 28, got 27"),
+        ("config", {"vision_config": {"tokens_per_second": []}}, r"must be .*, got \[\]"),
+        ("generation_config", {"eos_token_id": ["a"]}, r'eos_token_id must be .*, got \["a"\]'),
+        ("generation_config", {"eos_token_id": 1.5}, "a token id or a list of them, got 1.5"),
+        ("preprocessor_config", None, "preprocessor_config.json must be an object, got null"),
+    ],
+)
+def test_wrong_values_in_a_folder_are_one_line(
+    byte_folder: Path, tmp_path: Path, name: str, content: Any, message: str
+) -> None:
+    folder = folder_with(byte_folder, tmp_path, **{name: content})
+    with pytest.raises(errors.UserError, match=message) as caught:
+        messages.Encoder(folder, **LIMITS)
+    assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+
+
+def test_a_folder_may_leave_its_end_tokens_open(byte_folder: Path, tmp_path: Path) -> None:
+    folder = folder_with(byte_folder, tmp_path, generation_config={"eos_token_id": None})
+    encoder = messages.Encoder(folder, **LIMITS)
+    assert encoder.eos_ids == (encoder.special.im_end, encoder.special.pad)
 
 
 def test_tokenizer_json_gives_the_same_ids(byte_folder: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from lingshu_jax import inspect_data, inspect_page
+from lingshu_jax import inspect_data, inspect_summary
 from lingshu_jax.common import errors
 from lingshu_jax.data import dicom, images, messages, nifti, sources, volume_files
 from tests.data import dicom_files
@@ -281,13 +281,13 @@ def test_planted_names_reach_no_output(
     path = write_rows(tmp_path, [{"type": "image", "image": name} for name in names])
     source = sources.Source(name="scans", path=str(path), format="messages")
     with caplog.at_level(logging.DEBUG):
-        task = inspect_data.task_of_file(
+        task = inspect_data.task_of_source(
             source, tokenizer=None, min_pixels=784, max_pixels=7840, prompts=False
         )
         summary = inspect_data.inspect(task, tmp_path / "out", rows=9, strict=False)
-    assert isinstance(summary, inspect_page.Summary)
-    assert [summary.counts["rows"], summary.counts["refused rows"]] == [3, 1]
-    assert summary.counts["identifying header elements left behind"] == 10 + 10 + 1
+    assert isinstance(summary, inspect_summary.Summary)
+    assert [summary.total.accepted, summary.total.refused] == [3, 1]
+    assert summary.total.header_elements == 10 + 10 + 1
     written = "".join(file.read_text() for file in (tmp_path / "out").iterdir())
     assert "does not decode" in written
     seen = (
