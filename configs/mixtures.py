@@ -3,7 +3,8 @@
 """Data sources of the paper's stages (arXiv 2506.07044, Tables 1, 2 and 5).
 
 The paper names the sets but not how many rows of each it took. A source here is a JSONL file
-of `messages` rows under the data root, named after its set.
+of `messages` rows under the data root, named after its set, and of the group that an ablation
+leaves it out by (`--config.data.without="('synthetic',)"`).
 """
 
 from lingshu_jax.data import sources
@@ -71,6 +72,55 @@ RL = (
 )
 
 
+# What is not listed is of medical_multimodal.
+GROUPS = {
+    "captions": (
+        *SHALLOW_ALIGN,
+        "rocov2",
+        "llava_med_alignment",
+        "quilt_llava_pretrain",
+        "pubmedvision_alignment",
+        "mimic_cxr_findings",
+        "fairvlmed",
+        "medicat",
+        "medpix_2",
+    ),
+    "general_multimodal": ("llava_1_5_captions", "pixmo", "llava_1_5_multimodal", "allava"),
+    "general_text": ("llava_1_5_text", "openhermes_2_5"),
+    "medical_text": (
+        "medquad",
+        "medical_o1_verifiable_problem",
+        "apollo_corpus",
+        "alpacare",
+        "healthcaremagic_rewritten",
+        "icliniq_rewritten",
+        "pmc_llama",
+        "huatuogpt2_gpt4",
+        "medqa",
+    ),
+    "reasoning": (
+        "synthetic_reasoning",
+        "synthetic_text_reasoning",
+        "medical_o1_reasoning_sft",
+        "medical_r1_distill",
+        "medreason",
+        "medthoughts_8k",
+    ),
+    "synthetic": (
+        "synthetic_long_captions",
+        "synthetic_vqa",
+        "synthetic_ocr",
+        "synthetic_vqa_rl",
+    ),
+}
+GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
+
+
 def files(names: tuple[str, ...]) -> tuple[sources.Source, ...]:
     """One source a name, its rows in `<name>.jsonl` under the data root."""
-    return tuple(sources.Source(name=name, path=f"{name}.jsonl") for name in names)
+    return tuple(
+        sources.Source(
+            name=name, path=f"{name}.jsonl", group=GROUP_OF.get(name, "medical_multimodal")
+        )
+        for name in names
+    )

@@ -8,7 +8,8 @@ Paper (arXiv 2506.07044, 3.1-3.2, Table 5): PMC-OA and ROCO, about 927K captions
 packing, learning rates 2e-6 (vision) and 1e-5 (merger), AdamW, cosine, 100 warm-up steps,
 8,192 tokens. Not stated there, taken from Citrus-V's public recipe for the same backbone:
 64 sequences a batch, weight decay 0.1, betas 0.9 and 0.999, clip 1.0, image areas of 200,704 to
-1,003,520 pixels. "No packing" is one sequence a row and the mean of per-sequence means.
+1,003,520 pixels. "No packing" is a matter of the batch, not of the layout: 64 sequences, each
+weighing the mean over its own tokens, which lie packed in as few rows as they need.
 
 `:tiny` trains a 1.7M-parameter random model on the demo's captions: about a minute on 2 CPU
 cores, 1 GiB. The other sizes have not been run here.
@@ -34,16 +35,15 @@ def _full(size: str) -> config.StageConfig:
             sources=mixtures.files(mixtures.SHALLOW_ALIGN),
             root="data",
             tokens_per_row=8192,
-            patches_per_row=5632,  # one image of the largest area, in whole window slots
-            rows_per_batch=64,
-            sequences_per_row=1,
+            patches_per_row=0,  # computed from the mixture, as the rows that 64 sequences need
+            rows_per_batch=0,
+            sequences_per_batch=64,
             normalization="sequence",
             min_pixels=200_704,
             max_pixels=1_003_520,
         ),
         optim=config.OptimConfig(trainable=TRAINABLE, warmup_steps=100, weight_decay=0.1),
         epochs=1,
-        accumulation_steps=8,
         save_every_steps=500,
     )
 

@@ -29,8 +29,8 @@ from pydicom import errors as dicom_errors
 from lingshu_jax.common import errors
 from lingshu_jax.data import quiet, volumes
 
-# pydicom logs whatever it warns of as well, header values included.
-logging.getLogger("pydicom").disabled = True
+# pydicom logs whatever it warns of as well, header values included; so do loggers below its own.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 MAX_BYTES = 2**30  # of a compressed file, unpacked
 PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")

@@ -13,7 +13,7 @@ N tokens of one conversation.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
@@ -80,6 +80,27 @@ class Plan(NamedTuple):
     oversize: list[int]
 
 
+class Lengths(Sequence[Length]):
+    """Many lengths, held as two arrays.
+
+    Attributes:
+      tokens: Of each.
+      windows: Of each, by size.
+    """
+
+    def __init__(self, tokens: Int[np.ndarray, " N"], windows: Int[np.ndarray, "N S"]) -> None:
+        """Holds the arrays."""
+        self.tokens, self.windows = tokens, windows
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice | np.ndarray):
+            return Lengths(self.tokens[index], self.windows[index])
+        return Length(int(self.tokens[index]), tuple(self.windows[index].tolist()))
+
+
 def length(encoded: messages.Encoded, geometry: geometry_lib.VisionGeometry) -> Length:
     """The length of an encoded conversation."""
     counts = np.zeros(geometry.slot_cells, np.int64)
@@ -92,6 +113,16 @@ def fits(item: Length, budget: Budget, geometry: geometry_lib.VisionGeometry) ->
     """Whether an example fits into a row by itself."""
     num_slots = budget.patches // geometry.slot_patches
     return item.tokens <= budget.tokens and slots.slots_needed(item.windows) <= num_slots
+
+
+def token_budget(tokens: int, geometry: geometry_lib.VisionGeometry) -> Budget:
+    """A row whose patches never run out before its tokens.
+
+    Args:
+      tokens: Of the row; an image has a token a cell, and needs at most a slot a cell.
+      geometry: Size of a slot.
+    """
+    return Budget(tokens, tokens * geometry.slot_patches)
 
 
 def plan(
@@ -122,9 +153,9 @@ def plan(
     rows: list[list[int]] = []
     carried: list[int] = []
     for start in range(0, len(waiting), window):
-        opened = _OpenRows(budget, geometry)
+        opened = OpenRows(budget, geometry)
         indices = carried + waiting[start : start + window]
-        for index in _largest_first(indices, lengths, budget, geometry):
+        for index in largest_first(indices, lengths, budget, geometry=geometry):
             opened.place(index, lengths[index])
         is_last = start + window >= len(waiting)
         emptiest = set() if is_last else opened.emptiest()
@@ -133,42 +164,75 @@ def plan(
     return Plan(rows, [index for index, fit in enumerate(is_fit) if not fit])
 
 
-def _largest_first(
-    indices: list[int],
+def largest_first(
+    indices: Sequence[int],
     lengths: Sequence[Length],
     budget: Budget,
+    *,
     geometry: geometry_lib.VisionGeometry,
 ) -> list[int]:
-    """Sorts examples by the larger of their two shares of a row, descending; stable."""
+    """Sorts examples by the larger of their two shares of a row, descending; stable.
+
+    Args:
+      indices: Which.
+      lengths: What each example needs.
+      budget: What a row holds.
+      geometry: Size of a cell.
+    """
     cells = budget.patches // geometry.cell_patches
     shares = [max(lengths[i].tokens / budget.tokens, lengths[i].cells / cells) for i in indices]
     return [indices[place] for place in np.argsort(-np.asarray(shares), kind="stable")]
 
 
-class _OpenRows:
-    """The rows of one window of the plan, with what is left in each."""
+class OpenRows:
+    """Rows that are being filled, with what is left in each.
 
-    def __init__(self, budget: Budget, geometry: geometry_lib.VisionGeometry) -> None:
+    Attributes:
+      rows: Indices of the examples of each row.
+    """
+
+    def __init__(
+        self, budget: Budget, geometry: geometry_lib.VisionGeometry, *, most: int | None = None
+    ) -> None:
+        """Begins with no row.
+
+        Args:
+          budget: What a row holds.
+          geometry: Size of a slot.
+          most: Rows that there may be; None is any number.
+        """
         self.rows: list[list[int]] = []
+        self._most = most
         self._num_slots = budget.patches // geometry.slot_patches
         self._max_sequences = budget.sequences
         self._capacity = np.asarray([budget.tokens, budget.patches // geometry.cell_patches])
         self._free = np.zeros((0, 2), np.int64)  # tokens and cells of each row
         self._windows = np.zeros((0, geometry.slot_cells), np.int64)
 
-    def place(self, index: int, item: Length) -> None:
-        """Puts an example into the row that it leaves fullest, or opens one."""
+    def place(self, index: int, item: Length) -> bool:
+        """Puts an example into the row that it leaves fullest, or opens one.
+
+        Args:
+          index: Of the example.
+          item: What it needs; no more than an empty row has.
+
+        Returns:
+          False if it fits into no row and none may be opened.
+        """
         need = np.asarray([item.tokens, item.cells])
         windows = np.asarray(item.windows)
         row = self._best_row(need, windows)
         if row is None:
             row = len(self.rows)
+            if row == self._most:
+                return False
             self.rows.append([])
             if row == len(self._free):
                 self._grow()
         self.rows[row].append(index)
         self._free[row] -= need
         self._windows[row] += windows
+        return True
 
     def emptiest(self) -> set[int]:
         """The fiftieth part of the rows, at least one, that has most left."""

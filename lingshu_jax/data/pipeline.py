@@ -1,13 +1,15 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Examples to batches: encode once, plan every epoch, decode the rows of this process.
+"""Encoded rows to batches: plan every epoch, decode the rows of this process.
 
-The rows of all epochs form one stream, and batch b is made of the next `rows_per_batch` rows of
-it, so an epoch's last batch is completed with rows of the next epoch, and the very last one with
-empty rows. The plan of an epoch is a pure function of the examples, the seed and the epoch:
-every process computes the same one, and the state of the reader is (epoch, row).
+The packed rows of all epochs form one stream, and batch b is made of the next `rows_per_batch`
+rows of it. Counted in rows, an epoch's last batch is completed with rows of the next epoch, and
+the very last one with empty rows; counted in sequences, every epoch fills whole batches
+(`batch_plans.py`). The plan of an epoch is a pure function of the lengths, the seed and the
+epoch: every process computes the same one, and the state of the reader is (epoch, row).
 """
 
+import fractions
 import functools
 import hashlib
 import os
@@ -20,7 +22,7 @@ import numpy as np
 from absl import logging
 
 from lingshu_jax.common import errors
-from lingshu_jax.data import images, messages, packing, sources
+from lingshu_jax.data import batch_plans, mixtures, packing, store
 
 MAX_DECODE_THREADS = 16
 # Batches of a stream that has no end; far below what grain's counters hold.
@@ -37,73 +39,66 @@ class Fill(NamedTuple):
     patches: float
 
 
+class Amounts(NamedTuple):
+    """How much of each source an epoch reads.
+
+    Attributes:
+      names: Of the sources, in the order of the source ids.
+      copies: Of each row, on average; from `mixtures.copies`.
+    """
+
+    names: Sequence[str]
+    copies: Sequence[fractions.Fraction]
+
+
 class Pipeline:
     """Packed batches of a mixture, the same on every process.
 
     Attributes:
-      dropped: Examples that were refused, with reasons; nothing takes their place.
-      source_names: Names that `source_ids` index, in the order of appearance.
-      num_examples: Examples that are read in every epoch.
+      num_examples: Examples that the first epoch reads, copies counted.
+      layout: How they become batches.
     """
 
     def __init__(
         self,
-        examples: Sequence[sources.Example],
-        encoder: messages.Encoder,
+        rows: store.Store,
         *,
-        budget: packing.Budget,
-        rows_per_batch: int,
+        layout: batch_plans.Layout,
+        amounts: Amounts,
         epochs: int | None,
         seed: int,
-        normalization: packing.Normalization = "token",
         process_index: int = 0,
         process_count: int = 1,
-        verify_images: bool = False,
     ) -> None:
-        """Encodes all examples; images are opened for their sizes only.
+        """Checks the layout; nothing is read yet.
 
         Args:
-          examples: The mixture, in an order that is the same on every process.
-          encoder: Tokenizer and image sizes.
-          budget: Tokens and patches of a row.
-          rows_per_batch: Rows of a batch over all processes; a multiple of `process_count`.
-          epochs: How often every example is read; None repeats without end.
-          seed: Of the shuffle.
-          normalization: Of the loss weights, see `packing.assemble`.
+          rows: The encoded rows, the same on every process.
+          layout: Complete; the rows are a multiple of `process_count`.
+          amounts: Of the sources.
+          epochs: How many; None repeats without end.
+          seed: Of the shuffles.
           process_index: Which process this is.
           process_count: Among how many.
-          verify_images: Decodes every image once, so that a truncated one is dropped here
-            instead of stopping the run when its row comes.
 
         Raises:
-          UserError: If a value makes no sense or no example is left.
+          UserError: If a value makes no sense.
         """
-        if rows_per_batch < 1 or rows_per_batch % process_count:
+        if layout.rows_per_batch < 1 or layout.rows_per_batch % process_count:
             raise errors.UserError(
                 f"rows_per_batch must be a positive multiple of the {process_count} processes,"
-                f" got {rows_per_batch}"
+                f" got {layout.rows_per_batch}"
             )
         if epochs is not None and epochs < 1:
             raise errors.UserError(f"epochs must be positive or None, got {epochs}")
-        budget.validate(encoder.geometry)
-        self._encoder, self._budget = encoder, budget
-        self._normalization: packing.Normalization = normalization
-        self._rows_per_batch, self._epochs, self._seed = rows_per_batch, epochs, seed
+        layout.budget.validate(rows.geometry)
+        self.layout = layout
+        self._rows, self._amounts, self._epochs, self._seed = rows, amounts, epochs, seed
         self._process_index, self._process_count = process_index, process_count
-        self.dropped: list[sources.Dropped] = []
-        self.source_names = tuple(dict.fromkeys(example.source for example in examples))
-        self._encoded: list[messages.Encoded] = []
-        self._lengths: list[packing.Length] = []
-        for example in examples:
-            self._add(example, verify_images=verify_images)
-        self.num_examples = len(self._encoded)
-        logging.info("%d examples, %d dropped", self.num_examples, len(self.dropped))
-        if not self._encoded:
-            reason = f"; the first: {self.dropped[0].reason}" if self.dropped else ""
-            raise errors.UserError(f"no example to read, {len(self.dropped)} dropped{reason}")
         self._lock = threading.Lock()
-        self._plans: dict[int, list[list[int]]] = {}
+        self._plans: dict[int, _EpochRows] = {}
         self._counts: dict[int, int] = {}
+        self.num_examples = len(first_epoch(rows, amounts, seed))
 
     @functools.cached_property
     def num_batches(self) -> int | None:
@@ -111,33 +106,35 @@ class Pipeline:
         if self._epochs is None:
             return None
         rows = sum(self._count_rows(epoch) for epoch in range(self._epochs))
-        return -(-rows // self._rows_per_batch)
+        return -(-rows // self.layout.rows_per_batch)
 
     @functools.cached_property
     def fill(self) -> Fill:
         """Fill over the first epoch, its last rows included; no pixel is read for it."""
-        num_rows = self._count_rows(0)
-        tokens = sum(length.tokens for length in self._lengths)
-        patches = (
-            sum(length.cells for length in self._lengths) * self._encoder.geometry.cell_patches
-        )
+        plan, budget = self._plan(0), self.layout.budget
+        lengths, cell = self._rows.lengths[plan.members], self._rows.geometry.cell_patches
+        sizes = np.arange(1, lengths.windows.shape[1] + 1)
+        patches = int(lengths.windows.sum(axis=0) @ sizes) * cell
         return Fill(
-            tokens / (num_rows * self._budget.tokens), patches / (num_rows * self._budget.patches)
+            int(lengths.tokens.sum()) / (len(plan) * budget.tokens),
+            patches / (len(plan) * budget.patches),
         )
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """Hash of everything that the order of the rows depends on."""
-        names = [(encoded.id, encoded.source_id) for encoded in self._encoded]
-        described = repr((self._seed, self._budget, self.source_names, names, self._lengths))
-        return hashlib.sha256(described.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        parts = (self._seed, self.layout, tuple(self._amounts.names), tuple(self._amounts.copies))
+        digest = hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass"))
+        for array in (self._rows.lengths.tokens, self._rows.lengths.windows, self._rows.source_ids):
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:16]
 
     def batches(self, state: State | None = None) -> Iterator[tuple[Batch, State]]:
         """Reads batches; each comes with the state from which the next one follows.
 
         Args:
-          state: Where to go on, from an earlier run with the same examples, seed and budget;
-            None begins with the first epoch. The number of processes may have changed.
+          state: Where to go on, from an earlier run with the same rows, seed and layout; None
+            begins with the first epoch. The number of processes may have changed.
 
         Returns:
           An iterator of the rows of this process, stacked by name, and the state, which can be
@@ -158,12 +155,13 @@ class Pipeline:
 
     def _read(self, epoch: int, row: int) -> Iterator[tuple[Batch, State]]:
         """The generator behind `batches`."""
-        rows_here = self._rows_per_batch // self._process_count
+        rows_per_batch = self.layout.rows_per_batch
+        rows_here = rows_per_batch // self._process_count
         first = self._process_index * rows_here
 
         def read(index: int, start: tuple[int, int] = (epoch, row)) -> Batch:
             batch, place = divmod(index, rows_here)
-            offset = batch * self._rows_per_batch + first + place
+            offset = batch * rows_per_batch + first + place
             return self._assemble(*self._locate(*start, offset))
 
         rows = _Rows(self._count_left(epoch, row) * rows_here, read)
@@ -172,44 +170,11 @@ class Pipeline:
             prefetch_buffer_size=2 * rows_here,
         )
         for batch in grain.MapDataset.source(rows).to_iter_dataset(options).batch(rows_here):
-            epoch, row = self._locate(epoch, row, self._rows_per_batch)
+            epoch, row = self._locate(epoch, row, rows_per_batch)
             yield batch, {"epoch": epoch, "row": row, "fingerprint": self.fingerprint}
 
-    def _add(self, example: sources.Example, *, verify_images: bool) -> None:
-        """Encodes one example, or notes why not."""
-        try:
-            encoded = self._encoder.encode(
-                example.messages,
-                id=example.id,
-                source_id=self.source_names.index(example.source),
-            )
-            length = packing.length(encoded, self._encoder.geometry)
-            self._check(encoded, length)
-            if verify_images:
-                for media in encoded.media:
-                    images.verify(media)
-        except errors.UserError as error:
-            self.dropped.append(
-                sources.Dropped(
-                    id=example.id, source=example.source, line=example.line, reason=str(error)
-                )
-            )
-            return
-        self._encoded.append(encoded)
-        self._lengths.append(length)
-
-    def _check(self, encoded: messages.Encoded, length: packing.Length) -> None:
-        """Refuses an example without targets, or too long for any row."""
-        if not encoded.loss_weights.any():
-            raise errors.UserError("nothing to train on: no assistant message")
-        if not packing.fits(length, self._budget, self._encoder.geometry):
-            raise errors.UserError(
-                f"{encoded.num_tokens} tokens and {encoded.num_patches} patches do not fit into a"
-                f" row of {self._budget.tokens} tokens and {self._budget.patches} patches"
-            )
-
-    def _plan(self, epoch: int) -> list[list[int]]:
-        """The rows of an epoch, as indices of examples; the two newest plans are kept."""
+    def _plan(self, epoch: int) -> "_EpochRows":
+        """The rows of an epoch; the two newest plans are kept."""
         with self._lock:
             if epoch not in self._plans:
                 kept = sorted(self._plans)[-1:]
@@ -218,17 +183,23 @@ class Pipeline:
                 self._counts[epoch] = len(self._plans[epoch])
             return self._plans[epoch]
 
-    def _make_plan(self, epoch: int) -> list[list[int]]:
-        """Shuffles the examples, packs them, and shuffles the rows."""
-        # Raw draws: numpy keeps a bit generator's stream for good, but not a permutation.
-        draws = np.random.PCG64(np.random.SeedSequence([self._seed, epoch]))
-        order = np.argsort(draws.random_raw(len(self._encoded)), kind="stable").tolist()
-        plan = packing.plan(
-            [self._lengths[i] for i in order], self._budget, geometry=self._encoder.geometry
-        )
+    def _make_plan(self, epoch: int) -> "_EpochRows":
+        """Shuffles the examples and packs them; rows that are not in batches yet, too."""
+        draws = mixtures.draws(self._seed, epoch)
+        members = _members(self._rows, self._amounts, self._seed, epoch)
+        order = mixtures.shuffled(members, draws)
+        lengths, geometry = self._rows.lengths[order], self._rows.geometry
+        if self.layout.sequences_per_batch:
+            planned = batch_plans.plan_batches(lengths, self.layout, geometry=geometry)
+            if epoch < (self._epochs or 1):
+                batch_plans.check(planned, lengths, self.layout)
+            elif planned.short:
+                logging.warning("epoch %d has %d batches that are short", epoch, planned.short)
+            return _EpochRows(planned.rows, order)
+        plan = packing.plan(lengths, self.layout.budget, geometry=geometry)
         assert not plan.oversize, "oversize examples were dropped before"
-        rows = [[order[i] for i in row] for row in plan.rows]
-        return [rows[i] for i in np.argsort(draws.random_raw(len(rows)), kind="stable")]
+        turned = mixtures.shuffled(np.arange(len(plan.rows)), draws)
+        return _EpochRows([plan.rows[i] for i in turned], order)
 
     def _count_rows(self, epoch: int) -> int:
         """Rows of an epoch."""
@@ -251,19 +222,54 @@ class Pipeline:
         if self._epochs is None:
             return ENDLESS
         left = sum(self._count_rows(later) for later in range(epoch, self._epochs)) - row
-        return -(-left // self._rows_per_batch)
+        return -(-left // self.layout.rows_per_batch)
 
     def _assemble(self, epoch: int, row: int) -> Batch:
         """Decodes one row; an empty one past the end."""
         is_past = self._epochs is not None and epoch >= self._epochs
         members = [] if is_past else self._plan(epoch)[row]
         return packing.assemble(
-            [self._encoded[i] for i in members],
-            self._budget,
-            geometry=self._encoder.geometry,
-            pad_id=self._encoder.special.pad,
-            normalization=self._normalization,
+            [self._rows[number] for number in members],
+            self.layout.budget,
+            geometry=self._rows.geometry,
+            pad_id=self._rows.pad_id,
+            normalization=self.layout.normalization,
         )
+
+
+def first_epoch(rows: store.Store, amounts: Amounts, seed: int) -> mixtures.Places:
+    """Which rows the first epoch reads, in its order.
+
+    Args:
+      rows: The encoded rows.
+      amounts: Of the sources.
+      seed: Of the shuffles.
+    """
+    return mixtures.shuffled(_members(rows, amounts, seed, 0), mixtures.draws(seed, 0))
+
+
+def _members(rows: store.Store, amounts: Amounts, seed: int, epoch: int) -> mixtures.Places:
+    places = [np.flatnonzero(rows.source_ids == i) for i in range(len(amounts.names))]
+    return mixtures.epoch_members(places, amounts.names, amounts.copies, epoch=epoch, seed=seed)
+
+
+class _EpochRows:
+    """The packed rows of an epoch by number, held as two arrays.
+
+    Attributes:
+      members: Numbers of the examples, row after row.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]], order: mixtures.Places) -> None:
+        places = np.fromiter((i for row in rows for i in row), np.int64)
+        self.members = order[places].astype(np.int32)
+        self._ends = np.cumsum([0, *map(len, rows)])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, row: int) -> list[int]:
+        return self.members[self._ends[row] : self._ends[row + 1]].tolist()
 
 
 class _Rows:

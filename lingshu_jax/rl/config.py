@@ -177,8 +177,12 @@ class RLStageConfig(stage_config.StageConfig):
             self.accumulation_steps,
             "1: an update of stage 4 takes as many passes as its rows fill",
         )
-        per_row = self.data.sequences_per_row
-        _require(per_row == 0, "data.sequences_per_row", per_row, "0: rollouts are always packed")
+        for name in ("sequences_per_row", "sequences_per_batch"):
+            value = getattr(self.data, name)
+            _require(value == 0, f"data.{name}", value, "0: rollouts are packed, counted in rows")
+        patches, policy = self.data.patches_per_row, self.data.too_long
+        _require(patches > 0, "data.patches_per_row", patches, "> 0: rollouts have no lengths yet")
+        _require(policy == "drop", "data.too_long", policy, "'drop': prompts are not rewritten")
         updates = self.rl.updates_per_rollout
         for name, value in (
             ("steps", self.steps),

@@ -16,7 +16,7 @@ from absl import logging
 
 from lingshu_jax.common import metrics, runtime
 from lingshu_jax.engines import jax_engine
-from lingshu_jax.models import flops
+from lingshu_jax.models import flops, lora
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import heldout, learner, questions, rewards, rollout, tasks
 from lingshu_jax.stages import inputs, loop, run_folder
@@ -51,8 +51,11 @@ def run(
         return finished
     reward_fn = reward_fn or rewards.FormatAccuracy(**dataclasses.asdict(config.rl.reward))
     task = tasks.read(config, workdir)
-    inputs.write_dropped(workdir, task.dropped)
-    rows = _Run(config, workdir, task, reward_fn).train()
+    live = _Run(config, workdir, task, reward_fn)
+    inputs.write_data(
+        workdir, task.manifest, task.dropped, start=task.start, held_out=task.held_out_manifest
+    )
+    rows = live.train()
     summary = summarise(config, task, rows)
     run_folder.finish(workdir, summary)
     return summary
@@ -115,7 +118,7 @@ class _Run:
                         writer.write(trainer.step, row)
                     bar.set_postfix(reward=f"{row['reward/total']:.3f}", refresh=False)
                     bar.update()
-                trainer.save_if_due({})
+                trainer.save_if_due({inputs.MIXTURE: self._task.manifest.sha256})
                 self._watch.lap("save")
         return metrics.read_rows(self._workdir)
 
@@ -156,7 +159,7 @@ class _Run:
 
     def _plan(self, groups: list[rollout.Group], advantages: np.ndarray) -> list[learner.Passes]:
         """The passes of each update; a group is never split between two."""
-        size, weighing = self._config.rl.prompts_per_update, self._config.data.checked_normalization
+        size, weighing = self._config.rl.prompts_per_update, self._config.data.layout.normalization
         updates = []
         for start in range(0, len(groups), size):
             pairs = zip(groups[start : start + size], advantages[start : start + size], strict=True)
@@ -185,12 +188,7 @@ class _Run:
     def _cost(self, work: flops.Work, groups: list[rollout.Group]) -> dict[str, float | None]:
         """Counts, speed and memory of one step; generation is in its first step's seconds."""
         trainer, seconds = self._trainer, self._watch.take()
-        useful = flops.train_flops(
-            trainer.size,
-            work,
-            vision_trained=trainer.is_trained("vision"),
-            text_trained=trainer.is_trained("text"),
-        )
+        useful = flops.train_flops(trainer.size, work, trainer.state.trained)
         peak = flops.peak_flops()
         sampled = sum(len(c.tokens) for group in groups for c in group.completions)
         return {
@@ -206,10 +204,13 @@ class _Run:
         }
 
     def _copy_params(self) -> Any:
-        """The weights in the compute dtype, apart from those that steps will overwrite."""
+        """The weights in the compute dtype, apart from those that steps will overwrite.
+
+        Adapters are left out: new ones add nothing.
+        """
         dtype = jnp.dtype(self._config.model.compute_dtype)
         copy = jax.jit(lambda tree: jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), tree))
-        return copy(self._trainer.state.params())
+        return copy(lora.strip(self._trainer.state.params()))
 
 
 def summarise(
@@ -242,8 +243,8 @@ def summarise(
         },
         "fill": {name: rows[-1][f"fill/{name}"] for name in ("tokens", "patches")},
         "tokens_per_second": float(np.median([row["tokens_per_second"] for row in rows])),
-        "trained": [p for p, rate in config.optim.trainable if rate is not None],
-        "frozen": [p for p, rate in config.optim.trainable if rate is None],
+        "trained": [p for p, rate in config.trainable if rate is not None],
+        "frozen": [p for p, rate in config.trainable if rate is None],
     }
 
 

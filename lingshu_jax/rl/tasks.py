@@ -8,7 +8,7 @@ import pathlib
 from typing import NamedTuple
 
 from lingshu_jax.common import errors
-from lingshu_jax.data import messages, packing, sources
+from lingshu_jax.data import manifests, messages, packing, sources
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import questions
 from lingshu_jax.stages import initial as initial_weights
@@ -24,6 +24,8 @@ class Task(NamedTuple):
       prompts: To train on.
       held_out: To examine with; may be empty.
       dropped: Refused rows of both.
+      manifest: Of the sources of the prompts.
+      held_out_manifest: Of those of the held-out questions; None where there are none.
     """
 
     start: initial_weights.Initial
@@ -31,6 +33,8 @@ class Task(NamedTuple):
     prompts: list[questions.Prompt]
     held_out: list[questions.Prompt]
     dropped: list[sources.Dropped]
+    manifest: manifests.Manifest
+    held_out_manifest: manifests.Manifest | None = None
 
 
 def read(config: rl_config.RLStageConfig, workdir: pathlib.Path) -> Task:
@@ -44,7 +48,7 @@ def read(config: rl_config.RLStageConfig, workdir: pathlib.Path) -> Task:
       UserError: If a source cannot be read or no prompt is left.
     """
     data, exam = config.data, config.rl.eval
-    mixture = inputs.read_mixture(data, workdir)
+    mixture = inputs.read_mixture(data, workdir, epochs=config.epochs)
     start = inputs.find_initial(config, mixture, workdir)
     encoder = messages.Encoder(start.assets, min_pixels=data.min_pixels, max_pixels=data.max_pixels)
     train = _make_prompts(config, mixture, encoder)
@@ -52,15 +56,23 @@ def read(config: rl_config.RLStageConfig, workdir: pathlib.Path) -> Task:
         reason = f"; the first: {train.dropped[0].reason}" if train.dropped else ""
         raise errors.UserError(f"no prompt to train on, {len(train.dropped)} dropped{reason}")
     dropped = [*mixture.dropped, *train.dropped]
+    manifest = mixture.manifest.counted(dropped)
     if not exam.sources:
-        return Task(start, encoder, train.prompts, [], dropped)
-    reading = inputs.read_mixture(dataclasses.replace(data, sources=exam.sources), workdir)
+        return Task(start, encoder, train.prompts, [], dropped, manifest)
+    every = dataclasses.replace(data, sources=exam.sources, without=(), fraction=1.0)
+    reading = inputs.read_mixture(every, workdir)
     test = _make_prompts(config, reading, encoder)
     count = len(test.prompts)
     places = sorted(itertools.islice(questions.order(count, seed=data.seed), exam.prompts or count))
-    held_out = [test.prompts[place] for place in places]
+    refused = [*reading.dropped, *test.dropped]
     return Task(
-        start, encoder, train.prompts, held_out, [*dropped, *reading.dropped, *test.dropped]
+        start,
+        encoder,
+        train.prompts,
+        [test.prompts[place] for place in places],
+        [*dropped, *refused],
+        manifest,
+        reading.manifest.counted(refused),
     )
 
 
@@ -68,7 +80,7 @@ def _make_prompts(
     config: rl_config.RLStageConfig, mixture: inputs.Mixture, encoder: messages.Encoder
 ) -> questions.Prompts:
     return questions.make_prompts(
-        mixture.examples,
+        mixture.first_epoch(config.data.seed),
         encoder,
         instruction=config.rl.instruction,
         max_prompt_tokens=config.rl.max_prompt_tokens,

@@ -11,7 +11,7 @@ import re
 from typing import Any, cast
 
 from lingshu_jax.common import errors
-from lingshu_jax.data import packing, sources
+from lingshu_jax.data import batch_plans, mixtures, packing, sources, too_long
 from lingshu_jax.models import layers, sizes
 
 STAGES = ("shallow_align", "deep_align", "instruct", "rl")
@@ -74,10 +74,16 @@ class DataConfig:
       sources: The mixture.
       root: Folder that relative paths start from; "demo" makes the demo's rows from images
         inside installed libraries, in the workdir.
+      without: Groups of sources that are left out.
+      fraction: Of the rows of every source that are read; a smaller one is part of a larger.
       tokens_per_row: T.
-      patches_per_row: P, a multiple of 64.
-      rows_per_batch: B, over all devices and accumulation steps.
+      patches_per_row: P, a multiple of 64; 0 computes it from the mixture.
+      rows_per_batch: B, over all devices and accumulation steps; 0 computes it from the mixture,
+        where the batch is counted in sequences.
+      sequences_per_batch: A batch is so many sequences, in whichever rows; 0 counts it in rows.
       sequences_per_row: At most so many sequences share a row; 0 is as many as fit.
+      too_long: What is done with a row that does not fit: "drop" it, "shrink_images" or
+        "cut_turns", see `data/too_long.py`. Every one is counted and named.
       normalization: "token", the mean over trained tokens of the batch, or "sequence", the
         mean of per-sequence means.
       min_pixels: An image is enlarged to at least this area.
@@ -85,24 +91,37 @@ class DataConfig:
       seed: Of the shuffles.
       verify_images: Decode every image once before training, so that a damaged one is
         dropped and counted instead of stopping the run.
+      cache: Folder of encoded rows, which other runs may share; "" is in the workdir.
     """
 
     sources: tuple[sources.Source, ...]
     root: str = ""
+    without: tuple[str, ...] = ()
+    fraction: float = 1.0
     tokens_per_row: int
     patches_per_row: int
     rows_per_batch: int
+    sequences_per_batch: int = 0
     sequences_per_row: int = 0
+    too_long: str = "drop"
     normalization: str
     min_pixels: int
     max_pixels: int
     seed: int = 42
     verify_images: bool = False
+    cache: str = ""
 
     @property
-    def checked_normalization(self) -> packing.Normalization:
-        """`normalization` after `validate`, by the type that packing wants."""
-        return cast(packing.Normalization, self.normalization)
+    def layout(self) -> batch_plans.Layout:
+        """How sequences become batches; what is to be computed is 0."""
+        return batch_plans.Layout(
+            tokens_per_row=self.tokens_per_row,
+            patches_per_row=self.patches_per_row,
+            rows_per_batch=self.rows_per_batch,
+            sequences_per_batch=self.sequences_per_batch,
+            sequences_per_row=self.sequences_per_row,
+            normalization=cast(packing.Normalization, self.normalization),
+        )
 
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
@@ -111,14 +130,28 @@ class DataConfig:
         _require(len(set(names)) == len(names), "data.sources", names, "of distinct names")
         for source in self.sources:
             source.validate()
+        mixtures.without(self.sources, self.without)
+        _require(0 < self.fraction <= 1, "data.fraction", self.fraction, "in (0, 1]")
         _require(self.tokens_per_row >= 2, "data.tokens_per_row", self.tokens_per_row, ">= 2")
         patches = self.patches_per_row
         _require(
-            patches > 0 and patches % 64 == 0, "data.patches_per_row", patches, "a multiple of 64"
+            patches >= 0 and patches % 64 == 0,
+            "data.patches_per_row",
+            patches,
+            "a multiple of 64, or 0 to have it computed",
         )
-        _require(self.rows_per_batch >= 1, "data.rows_per_batch", self.rows_per_batch, ">= 1")
-        per_row = self.sequences_per_row
-        _require(per_row >= 0, "data.sequences_per_row", per_row, ">= 0")
+        for name in ("sequences_per_batch", "sequences_per_row"):
+            _require(getattr(self, name) >= 0, f"data.{name}", getattr(self, name), ">= 0")
+        fewest = 0 if self.sequences_per_batch else 1
+        rows = self.rows_per_batch
+        _require(
+            rows >= fewest,
+            "data.rows_per_batch",
+            rows,
+            f">= {fewest}" + " without sequences_per_batch" * fewest,
+        )
+        policies = too_long.POLICIES
+        _require(self.too_long in policies, "data.too_long", self.too_long, f"one of {policies}")
         known = NORMALIZATIONS
         _require(
             self.normalization in known,
@@ -177,6 +210,36 @@ class OptimConfig:
 
 
 @dataclasses.dataclass(kw_only=True)
+class LoraConfig:
+    """Low-rank adapters beside the kernels of some modules; off unless `modules` names some.
+
+    With adapters the stage trains them and nothing else, whatever `optim.trainable` says, unless
+    `train_base` is set. They are merged into the weights wherever a later stage starts.
+
+    Attributes:
+      modules: Regex over whole module paths, as `text/layers/attention/(q|v)` or `.*`; all
+        dense modules of the text, merger and vision blocks may have one.
+      rank: Of the product A B.
+      alpha: The product counts alpha / rank.
+      learning_rate: Peak rate of A and B.
+      train_base: Trains `optim.trainable` beside them.
+    """
+
+    modules: str = ""
+    rank: int = 16
+    alpha: float = 32.0
+    learning_rate: float = 1e-4
+    train_base: bool = False
+
+    def validate(self) -> None:
+        """Raises UserError where a field is out of range."""
+        _require(_is_regex(self.modules), "lora.modules", self.modules, "a regular expression")
+        _require(self.rank >= 1, "lora.rank", self.rank, ">= 1")
+        for name in ("alpha", "learning_rate"):
+            _require(getattr(self, name) > 0, f"lora.{name}", getattr(self, name), "> 0")
+
+
+@dataclasses.dataclass(kw_only=True)
 class MeshConfig:
     """Devices along each mesh axis; one may be -1, all that are left."""
 
@@ -203,6 +266,7 @@ class StageConfig:
       model: Where the weights come from.
       data: What is read.
       optim: What is trained, and how.
+      lora: Adapters that are trained instead, or as well.
       mesh: How devices are laid out.
       epochs: Passes over the mixture; 0 where `steps` says how long.
       steps: Optimizer steps; 0 where `epochs` says how long.
@@ -217,6 +281,7 @@ class StageConfig:
     model: ModelConfig
     data: DataConfig
     optim: OptimConfig
+    lora: LoraConfig = dataclasses.field(default_factory=LoraConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     epochs: int = 0
     steps: int = 0
@@ -226,10 +291,19 @@ class StageConfig:
     log_every_steps: int = 1
     seed: int = 42
 
+    @property
+    def trainable(self) -> tuple[tuple[str, float | None], ...]:
+        """The groups of the run: `optim.trainable`, behind those of the adapters if there are."""
+        lora = self.lora
+        if not lora.modules:
+            return self.optim.trainable
+        adapters = ((".*/lora_scale", None), (".*/lora_[ab]", lora.learning_rate))
+        return (*adapters, *(self.optim.trainable if lora.train_base else ((".*", None),)))
+
     def validate(self) -> None:
         """Raises UserError naming the first field that is out of range."""
         _require(self.stage in STAGES, "stage", self.stage, f"one of {STAGES}")
-        for part in (self.model, self.data, self.optim, self.mesh):
+        for part in (self.model, self.data, self.optim, self.lora, self.mesh):
             part.validate()
         _require(
             (self.steps > 0) != (self.epochs > 0),
@@ -239,6 +313,9 @@ class StageConfig:
         )
         for name in ("save_every_steps", "keep_checkpoints", "log_every_steps"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        if not self.epochs:
+            counted = [source.name for source in self.data.sources if source.epochs]
+            _require(not counted, "data.sources", counted, "without epochs where steps are counted")
         accumulation, rows = self.accumulation_steps, self.data.rows_per_batch
         _require(
             accumulation >= 1 and rows % accumulation == 0,

@@ -73,7 +73,13 @@ def find(path: pathlib.Path) -> Initial:
     if (path / "config.json").is_file() and not (path / "checkpoints").is_dir():
         size = hf.read_config(path)
         return Initial(size=size, assets=path, folder=path, is_checkpoint=False)
-    folder = checkpoints.find(path)
+    try:
+        folder = checkpoints.find(path)
+    except errors.UserError as error:
+        raise errors.UserError(
+            f"{path} is neither a Hugging Face folder, which holds config.json, nor a checkpoint "
+            f"folder, which holds {checkpoints.ASSETS}/ or checkpoints/{checkpoints.ASSETS}/"
+        ) from error
     assets = folder / checkpoints.ASSETS
     size = hf_config.read(assets)
     return Initial(size=size, assets=assets, folder=folder, is_checkpoint=True)

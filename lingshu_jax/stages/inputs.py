@@ -4,6 +4,7 @@
 
 import dataclasses
 import fractions
+import itertools
 import json
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from absl import logging
 
 import lingshu_jax
-from lingshu_jax.common import errors, runtime
+from lingshu_jax.common import errors, hub, runtime
 from lingshu_jax.common import geometry as geometry_lib
 from lingshu_jax.data import (
     batch_plans,
@@ -68,8 +69,9 @@ class Mixture(NamedTuple):
           seed: Of the mixture.
         """
         examples = list(self.examples)
-        ends = np.cumsum([len(share.places) for share in self.examples.shares])
-        places = np.split(np.arange(len(examples)), ends[:-1])
+        sizes = [len(share.places) for share in self.examples.shares]
+        stops = itertools.accumulate(sizes)
+        places = [np.arange(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
         members = mixtures.epoch_members(
             places, self.amounts.names, self.amounts.copies, epoch=0, seed=seed
         )
@@ -138,6 +140,9 @@ def encode(
     Raises:
       UserError: If no example is left.
     """
+    if not len(mixture.examples):
+        reason = f"; the first: {mixture.dropped[0].reason}" if mixture.dropped else ""
+        raise errors.UserError(f"no row to read, {len(mixture.dropped)} refused{reason}")
     encoder = messages.Encoder(assets, min_pixels=config.min_pixels, max_pixels=config.max_pixels)
     shares, root = mixture.examples.shares, mixture.examples.root
     files = [str(root.absolute()), *(f"{s.source.path} {s.source.image_root}" for s in shares)]
@@ -229,7 +234,7 @@ def find_initial(
       UserError: If the folder is no checkpoint.
     """
     if config.model.init_from != stage_config.RANDOM:
-        return initial.find(pathlib.Path(config.model.init_from))
+        return initial.find(hub.resolve(config.model.init_from, "--config.model.init_from"))
     if config.data.root == stage_config.DEMO:
         corpus = demo_rows.load(workdir / stage_config.DEMO).corpus()
     else:
@@ -251,19 +256,22 @@ def write_data(
     dropped: Sequence[sources.Dropped],
     *,
     start: initial.Initial,
+    rewritten: Sequence[sources.Dropped] | None = None,
     held_out: manifests.Manifest | None = None,
 ) -> None:
     """Writes what a run reads; a run that is continued must still read the same.
 
     `data.json` holds files, rows and digests of every source, what the run started from, and
-    with which versions. `dropped.jsonl` holds every refused row with its reason; it is empty
-    when there is none.
+    with which versions. `dropped.jsonl` holds every refused row with its reason,
+    `rewritten.jsonl` every row that was made to fit with what was done; they are empty when
+    there is none.
 
     Args:
       workdir: The run's folder.
       manifest: Of the mixture, with the dropped rows counted.
       dropped: From reading and from encoding.
       start: The first weights.
+      rewritten: From encoding; None where rows are never rewritten.
       held_out: The same of the questions that a run examines itself with.
 
     Raises:
@@ -272,6 +280,8 @@ def write_data(
     if not runtime.is_main_host():
         return
     formats.write_jsonl(workdir / DROPPED, (dataclasses.asdict(row) for row in dropped))
+    if rewritten is not None:
+        formats.write_jsonl(workdir / REWRITTEN, map(dataclasses.asdict, rewritten))
     path = workdir / DATA
     if path.is_file():
         _check_same(json.loads(path.read_text(encoding="utf-8")), manifest, workdir)

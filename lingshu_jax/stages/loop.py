@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """run(): a stage of supervised training from its config to its last checkpoint."""
 
+import dataclasses
 import functools
+import math
 import pathlib
 import resource
 from collections.abc import Iterator
@@ -14,15 +16,16 @@ import numpy as np
 import tqdm
 
 from lingshu_jax.common import checkpoints, errors, metrics, runtime, sharding, structs
-from lingshu_jax.data import messages, packing, pipeline
-from lingshu_jax.models import flops, hf_config, qwen2_5_vl, sizes
+from lingshu_jax.data import pipeline, store
+from lingshu_jax.models import flops, hf_config, lora, qwen2_5_vl, sizes
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import initial as initial_weights
 from lingshu_jax.stages import inputs, optim, run_folder, step
 from lingshu_jax.stages import state as train_state
 
-# Which of a pipeline's state to store is its own matter; ours stands beside it.
-DATA = "data"
+# Beside a checkpoint: the pipeline's state, which is its own matter, and the paths of the trained
+# parameters, which say whether the adapters are all that a run changed.
+DATA, TRAINED = "data", "trained"
 
 
 def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, Any]:
@@ -42,21 +45,31 @@ def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, An
     finished = run_folder.open_run(config, workdir)
     if finished is not None:
         return finished
-    mixture = inputs.read_mixture(config.data, workdir)
+    rows_multiple = _rows_multiple(config)
+    mixture = inputs.read_mixture(config.data, workdir, epochs=config.epochs)
     start = inputs.find_initial(config, mixture, workdir)
-    batches = make_pipeline(config, mixture, start.assets)
+    _check_patterns(config, start.size)
+    encoded = inputs.encode(config.data, mixture, start.assets, workdir=workdir)
+    data = inputs.complete(
+        config.data, mixture, encoded, workdir=workdir, rows_multiple=rows_multiple
+    )
+    config = dataclasses.replace(config, data=data)
+    batches = make_pipeline(config, mixture, encoded)
     total_steps = config.steps or batches.num_batches or 0
     trainer = Trainer(config, start, total_steps=total_steps, workdir=workdir)
-    inputs.write_dropped(workdir, [*mixture.dropped, *batches.dropped])
+    dropped, rewritten = [*mixture.dropped, *encoded.dropped], encoded.rewritten
+    manifest = mixture.manifest.counted(dropped, rewritten)
+    inputs.write_data(workdir, manifest, dropped, start=start, rewritten=rewritten)
     data_state = trainer.restore().get(DATA)
-    rows = _train(trainer, batches, data_state, mixture.names)
+    rows = _train(trainer, batches, data_state, mixture)
     summary = {
         "stage": config.stage,
         "steps": total_steps,
         "first_loss": rows[0]["loss"],
         "last_loss": rows[-1]["loss"],
-        "examples": len(mixture.examples),
-        "dropped": len(mixture.dropped) + len(batches.dropped),
+        "examples": batches.num_examples,
+        "dropped": len(dropped),
+        "rewritten": len(rewritten),
         "fill": {"tokens": rows[-1]["fill/tokens"], "patches": rows[-1]["fill/patches"]},
         "tokens_per_second": float(np.median([row["tokens_per_second"] for row in rows])),
         "trained": [group.pattern for group in trainer.groups if group.peak is not None],
@@ -66,31 +79,41 @@ def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, An
     return summary
 
 
+def _check_patterns(config: stage_config.StageConfig, size: sizes.ModelSize) -> None:
+    """Refuses patterns that win nothing, before rows are encoded and weights loaded."""
+    shapes: Any = qwen2_5_vl.abstract_params(size, jnp.dtype(config.model.param_dtype))
+    if config.lora.modules:
+        options = {"rank": config.lora.rank, "alpha": config.lora.alpha}
+        make = functools.partial(lora.init, shapes, config.lora.modules, **options)
+        shapes = lora.join(shapes, jax.eval_shape(lambda key: make(key=key), jax.random.key(0)))
+    optim.assign_groups(list(optim.flatten(shapes)), config.trainable)
+
+
+def _rows_multiple(config: stage_config.StageConfig) -> int:
+    """What the rows of a batch must be a multiple of, where they are computed."""
+    parts = sharding.batch_parts(sharding.make_mesh(config.mesh.sizes()))
+    _check_rows(config.data.rows_per_batch, parts)
+    return math.lcm(parts * config.accumulation_steps, jax.process_count())
+
+
 def make_pipeline(
-    config: stage_config.StageConfig, mixture: inputs.Mixture, assets: pathlib.Path
+    config: stage_config.StageConfig, mixture: inputs.Mixture, encoded: store.Store
 ) -> pipeline.Pipeline:
     """The packed batches of a stage.
 
     Args:
-      config: The stage.
+      config: The stage, complete.
       mixture: Its examples.
-      assets: Folder with the tokenizer.
+      encoded: The same, encoded.
     """
-    data = config.data
-    encoder = messages.Encoder(assets, min_pixels=data.min_pixels, max_pixels=data.max_pixels)
     return pipeline.Pipeline(
-        mixture.examples,
-        encoder,
-        budget=packing.Budget(
-            data.tokens_per_row, data.patches_per_row, sequences=data.sequences_per_row
-        ),
-        rows_per_batch=data.rows_per_batch,
+        encoded,
+        layout=config.data.layout,
+        amounts=mixture.amounts,
         epochs=config.epochs or None,
-        seed=data.seed,
-        normalization=data.checked_normalization,
+        seed=config.data.seed,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
-        verify_images=data.verify_images,
     )
 
 
@@ -141,7 +164,8 @@ class Trainer:
         _check_rows(config.data.rows_per_batch, sharding.batch_parts(self.mesh))
         self.model = make_model(config.model, start.size)
         params = start.load(self.mesh, jnp.dtype(config.model.param_dtype))
-        self.groups = optim.assign_groups(list(optim.flatten(params)), config.optim.trainable)
+        params = train_state.add_adapters(params, config.lora, self.mesh, seed=config.seed)
+        self.groups = optim.assign_groups(list(optim.flatten(params)), config.trainable)
         self.optimizer = optim.make_optimizer(config.optim)
         self.state = train_state.create(params, self.groups, self.optimizer, self.mesh)
         self._saved = checkpoints.Checkpoints(workdir / "checkpoints", keep=config.keep_checkpoints)
@@ -176,6 +200,7 @@ class Trainer:
           meta: JSON values that say how to go on after this step.
         """
         if self.step % self.config.save_every_steps == 0 or self.step == self.total_steps:
+            meta = {**meta, TRAINED: list(self.state.trained)}
             train_state.save(self._saved, self.state, meta, step=self.step)
 
     def learning_rates(self) -> dict[str, float]:
@@ -185,10 +210,6 @@ class Trainer:
     def leaf_rates(self) -> dict[str, np.float32]:
         """The same for each trained leaf, by path."""
         return optim.leaf_rates(self.groups, self.config.optim, self.total_steps, self.step)
-
-    def is_trained(self, part: str) -> bool:
-        """Whether any parameter under `part/` is trained."""
-        return any(name.startswith(f"{part}/") for name in self.state.trained)
 
     def close(self) -> None:
         """Waits for the last save."""
@@ -220,9 +241,10 @@ def _check_rows(rows: int, parts: int) -> None:
 
 
 def _train(
-    trainer: Trainer, batches: pipeline.Pipeline, data_state: Any, sources: tuple[str, ...]
+    trainer: Trainer, batches: pipeline.Pipeline, data_state: Any, mixture: inputs.Mixture
 ) -> list[dict[str, Any]]:
     """The loop proper; returns all metric rows of the run."""
+    sources, digest = mixture.names, mixture.manifest.sha256
     step_fn = jax.jit(
         functools.partial(
             step.train_step,
@@ -252,7 +274,7 @@ def _train(
         bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
         bar.update()
         # The position is saved with the step it belongs to: what comes next, not what came.
-        trainer.save_if_due({DATA: data_state})
+        trainer.save_if_due({DATA: data_state, inputs.MIXTURE: digest})
         watch.lap("save")
     trainer.close()
     writer.close()
@@ -306,12 +328,7 @@ def describe_batch(
     work = flops.Work(*(value * jax.process_count() for value in work))
     laps = watch.take()
     seconds = max(laps["step"], 1e-9)
-    useful = flops.train_flops(
-        trainer.size,
-        work,
-        vision_trained=trainer.is_trained("vision"),
-        text_trained=trainer.is_trained("text"),
-    )
+    useful = flops.train_flops(trainer.size, work, trainer.state.trained)
     peak = flops.peak_flops()
     return {
         **counts,
@@ -330,7 +347,7 @@ def measure(arrays: dict[str, np.ndarray]) -> tuple[flops.Work, dict[str, float]
       arrays: Stacked rows by field name.
 
     Returns:
-      The work, and `tokens`, `images` (frames), `fill/tokens`, `fill/patches`.
+      The work, and `tokens`, `sequences`, `images` (frames), `fill/tokens`, `fill/patches`.
     """
     tokens = list(_group_sizes(arrays["segment_ids"]))
     patches = list(_group_sizes(arrays["patch_frame_ids"]))
@@ -343,6 +360,7 @@ def measure(arrays: dict[str, np.ndarray]) -> tuple[flops.Work, dict[str, float]
     )
     counts = {
         "tokens": work.tokens,
+        "sequences": float(len(tokens)),
         "images": float(len(patches)),
         "fill/tokens": work.tokens / arrays["segment_ids"].size,
         "fill/patches": work.patches / arrays["patch_frame_ids"].size,

@@ -14,7 +14,9 @@ CONFIG = "config.json"
 FINISHED = "finished.json"
 
 # How a run is laid out, logged and kept may change when it is continued; nothing else.
-_FREE_FIELDS = ("mesh", "log_every_steps", "keep_checkpoints", "save_every_steps")
+_FREE_FIELDS = ("mesh", "log_every_steps", "keep_checkpoints", "save_every_steps", "data.cache")
+# Where these are 0 they are computed once: a continued run takes what the folder says.
+_COMPUTED_FIELDS = ("data.patches_per_row", "data.rows_per_batch")
 
 
 def open_run(config: Any, workdir: pathlib.Path) -> dict[str, Any] | None:
@@ -35,11 +37,20 @@ def open_run(config: Any, workdir: pathlib.Path) -> dict[str, Any] | None:
         raise errors.UserError(
             f"cannot write to --workdir {workdir}: {existing} is not a writable folder"
         )
-    path = workdir / CONFIG
-    if path.is_file():
-        _check_same(json.loads(path.read_text()), _resolved(config), workdir)
+    if before := read_config(workdir):
+        _check_same(before, _resolved(config), workdir)
     finished = workdir / FINISHED
     return json.loads(finished.read_text()) if finished.is_file() else None
+
+
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
+    """The config of the run in a folder, in JSON values; empty where there is none.
+
+    Args:
+      workdir: The run's folder.
+    """
+    path = workdir / CONFIG
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def begin(config: Any, workdir: pathlib.Path) -> None:
@@ -92,7 +103,9 @@ def _resolved(config: Any) -> dict[str, Any]:
 def _check_same(old: dict[str, Any], new: dict[str, Any], workdir: pathlib.Path) -> None:
     for name, value in _flat(new).items():
         before = _flat(old).get(name)
-        if before != value and name.split(".")[0] not in _FREE_FIELDS:
+        is_free = name.split(".")[0] in _FREE_FIELDS or name in _FREE_FIELDS
+        is_asked = name in _COMPUTED_FIELDS and value == 0
+        if before != value and not is_free and not is_asked:
             raise errors.UserError(
                 f"--workdir {workdir} holds a run with {name} = {before!r}, not {value!r}; "
                 "continue with the same config or choose another folder"

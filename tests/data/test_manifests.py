@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lingshu_jax.data import manifests, sources
+from lingshu_jax.data import manifests, mixtures, sources
 
 ROWS = sources.Source(name="rows", path="rows.jsonl")
 
@@ -22,8 +22,8 @@ def root(small_rows: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def describe(root: pathlib.Path, source: sources.Source = ROWS) -> dict[str, Any]:
-    reading = sources.read(source, root)
-    return manifests.describe(source, root, reading, examples=len(reading.examples))
+    found = mixtures.survey(source, root)
+    return manifests.describe(source, root, found.media, rows=found.good, examples=found.good)
 
 
 def test_the_digests_are_what_other_tools_compute(root: pathlib.Path) -> None:
@@ -131,6 +131,11 @@ def test_a_mixture_is_its_sources_and_how_they_are_mixed(root: pathlib.Path) -> 
         combine(entry, other),
         combine(other, entry),
         combine({**entry, "weight": 0.5}),
+        combine({**entry, "epochs": 2.0}),
+        combine({**entry, "limit": 5}),
+        combine({**entry, "group": "captions"}),
+        combine({**entry, "chosen": {"rows": 5, "seed": 0}}),
+        combine({**entry, "chosen": {"rows": 5, "seed": 1}}),
         combine({**entry, "sha256": "0" * 64}),
     ]
     assert len(set(distinct)) == len(distinct)
@@ -140,13 +145,15 @@ def test_a_mixture_is_its_sources_and_how_they_are_mixed(root: pathlib.Path) -> 
 def test_dropped_rows_are_counted_by_source_and_reason(root: pathlib.Path) -> None:
     entry = describe(root)
     manifest = manifests.combine([entry, {**entry, "name": "other"}])
-    reasons = ["long"] * 3 + [f"no such file: {i}.png" for i in range(manifests.MOST_REASONS)]
+    reasons = ["long: 9", "long: 8", "long"]
+    reasons += [f"{i}.png is broken" for i in range(manifests.MOST_REASONS)]
     dropped = [
         sources.Dropped(id=str(i), source="rows", line=i, reason=reason)
         for i, reason in enumerate(reasons)
     ]
-    counted = manifest.counted(dropped)
+    counted = manifest.counted(dropped, dropped[:2])
     first, second = (entry["dropped"] for entry in counted.sources)
+    assert [entry["rewritten"] for entry in counted.sources] == [{"long": 2}, {}]
     assert second == {} and sum(first.values()) == len(reasons)
     assert [*first.items()][0] == ("long", 3) and first[manifests.OTHERS] == 1
     assert len(first) == manifests.MOST_REASONS + 1

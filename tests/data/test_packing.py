@@ -117,6 +117,25 @@ def test_oversize_examples_are_returned(item: packing.Length, is_oversize: bool)
     assert sorted(itertools.chain(*plan.rows)) == ([0, 2] if is_oversize else [0, 1, 2])
 
 
+def test_a_table_of_lengths_plans_alike() -> None:
+    lengths = random_lengths(500)
+    tokens, windows = (np.asarray(values) for values in zip(*lengths, strict=True))
+    table = packing.Lengths(tokens, windows)
+    assert len(table) == 500 and list(table) == lengths
+    assert list(table[np.asarray([3, 1])]) == [lengths[3], lengths[1]]
+    assert list(table[:2]) == lengths[:2]
+    assert packing.plan(table, BUDGET) == packing.plan(lengths, BUDGET)
+
+
+def test_patches_are_no_limit_where_only_tokens_count() -> None:
+    budget = packing.token_budget(40, SHAPE)
+    budget.validate(SHAPE)
+    cells = packing.Length(40, (40,) + (0,) * 15)  # the most windows that 40 visual tokens make
+    large = packing.Length(40, (0,) * 8 + (4, 0, 0, 1) + (0,) * 4)
+    assert packing.fits(cells, budget, SHAPE) and packing.fits(large, budget, SHAPE)
+    assert not packing.fits(large._replace(tokens=41), budget, SHAPE)
+
+
 def test_plan_of_nothing_has_no_rows() -> None:
     assert packing.plan([], BUDGET) == packing.Plan([], [])
 

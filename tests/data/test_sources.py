@@ -91,6 +91,10 @@ def test_the_files_of_a_source(tmp_path):
         ("format", "csv", "unknown format 'csv'; known: array_record, easyr1"),
         ("weight", 0.0, "weight must be > 0, got 0.0"),
         ("weight", float("nan"), "weight must be > 0, got nan"),
+        ("epochs", -1.0, "epochs must be >= 0, got -1.0"),
+        ("epochs", float("inf"), "epochs must be >= 0, got inf"),
+        ("limit", -1, "limit must be >= 0, got -1"),
+        ("group", "medical", "group must be one of medical_multimodal, .*reasoning, got 'medical'"),
         ("split", "", "unknown split ''"),
         ("media_newline", "drop", "unknown media_newline 'drop' .*; allowed: keep, swallow_one, s"),
         ("columns", {"image": "x"}, "unknown column 'image' of format messages; allowed: id, mes"),
@@ -100,6 +104,12 @@ def test_a_bad_field_is_named_with_its_value(field, value, message):
     source = sources.Source(name="s", path="rows.jsonl")
     setattr(source, field, value)
     with pytest.raises(errors.UserError, match=message):
+        source.validate()
+
+
+def test_weight_and_epochs_exclude_each_other():
+    source = sources.Source(name="s", path="x", weight=2.0, epochs=3.0)
+    with pytest.raises(errors.UserError, match="weight must be 1 beside epochs, got 2.0"):
         source.validate()
 
 

@@ -107,6 +107,11 @@ def test_files_of_a_run(finished):
     assert {p.name for p in (workdir / "rollouts").iterdir()} == {"000001.jsonl", "000003.jsonl"}
     assert len(list(rollout.read_records(workdir / "rollouts"))) == 2 * 4 * 4
     assert (workdir / "dropped.jsonl").read_text() == ""
+    data = json.loads((workdir / "data.json").read_text())
+    assert [entry["name"] for entry in data["sources"]] == ["train"]
+    assert [entry["name"] for entry in data["held_out"]["sources"]] == ["test"]
+    meta = json.loads((workdir / "checkpoints" / "4" / "meta" / "metadata").read_text())
+    assert meta["mixture_sha256"] == data["sha256"]
     assert json.loads((workdir / "finished.json").read_text()) == summary
     assert summary["steps"] == STEPS and summary["prompts"] == 5 and summary["held_out"] == 2
     assert summary["last_quarter"]["eval/accuracy"] is not None

@@ -117,6 +117,22 @@ def test_stages_train_what_the_paper_says(variant: str) -> None:
         assert set(peaks["stage4_rl"].values()) == {1e-6}
 
 
+@pytest.mark.parametrize("name", STAGES[:2])
+def test_alignment_counts_its_batch_in_sequences(name: str) -> None:
+    """The paper's stages 1 and 2 do not pack: 64 sequences weigh the same."""
+    data = load(name, "7b").data
+    assert (data.sequences_per_batch, data.normalization) == (64, "sequence")
+    assert (data.rows_per_batch, data.patches_per_row) == (0, 0), "computed from the mixture"
+
+
+def test_every_source_is_of_a_group() -> None:
+    for name in STAGES:
+        assert all(source.group for source in load(name, "7b").data.sources)
+    config = load("stage3_instruct", "7b")
+    config.data.without = ("synthetic", "reasoning")
+    config.validate()
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_tiny_is_long_enough_to_be_interrupted(name: str) -> None:
     config = load(name, "tiny")
@@ -136,6 +152,7 @@ def with_field(path: str, value: Any) -> stage_config.StageConfig:
 
 
 TWICE = (sources.Source(name="a", path="x"), sources.Source(name="a", path="y"))
+COUNTED_IN_EPOCHS = (sources.Source(name="a", path="x", epochs=2.0),)
 UNKNOWN_FORMAT = (sources.Source(name="a", path="x", format="csv"),)
 
 
@@ -157,12 +174,18 @@ UNKNOWN_FORMAT = (sources.Source(name="a", path="x", format="csv"),)
         ("model.remat", "some", "one of ('none', 'full', 'dots')"),
         ("data.sources", (), "at least one source"),
         ("data.sources", TWICE, "of distinct names"),
-        ("data.sources", UNKNOWN_FORMAT, "known: messages"),
+        ("data.sources", UNKNOWN_FORMAT, "known: array_record, easyr1"),
         ("data.tokens_per_row", 1, ">= 2"),
         ("data.patches_per_row", 100, "a multiple of 64"),
-        ("data.patches_per_row", 0, "a multiple of 64"),
-        ("data.rows_per_batch", 0, ">= 1"),
+        ("data.patches_per_row", -64, "a multiple of 64, or 0"),
+        ("data.rows_per_batch", 0, ">= 1 without sequences_per_batch"),
         ("data.sequences_per_row", -1, ">= 0"),
+        ("data.sequences_per_batch", -1, ">= 0"),
+        ("data.too_long", "cut", "one of ('drop', 'shrink_images', 'cut_turns')"),
+        ("data.fraction", 0.0, "in (0, 1]"),
+        ("data.fraction", 1.5, "in (0, 1]"),
+        ("data.without", ("captions",), "the sources are of no group"),
+        ("data.sources", COUNTED_IN_EPOCHS, "without epochs where steps are counted"),
         ("data.normalization", "row", "one of ('token', 'sequence')"),
         ("data.min_pixels", 10**9, "positive and in order"),
         ("data.min_pixels", 0, "positive and in order"),
@@ -175,6 +198,10 @@ UNKNOWN_FORMAT = (sources.Source(name="a", path="x", format="csv"),)
         ("optim.b2", 1.0, "in [0, 1)"),
         ("optim.final_fraction", 1.5, "in [0, 1]"),
         ("optim.eps", 0.0, "> 0"),
+        ("lora.modules", "(", "a regular expression"),
+        ("lora.rank", 0, ">= 1"),
+        ("lora.alpha", 0.0, "> 0"),
+        ("lora.learning_rate", -1.0, "> 0"),
         ("mesh.fsdp", 0, ">= 1, or -1"),
     ],
 )

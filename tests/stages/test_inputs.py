@@ -12,7 +12,7 @@ import pytest
 
 import lingshu_jax
 from lingshu_jax.common import errors
-from lingshu_jax.data import formats, manifests, sources
+from lingshu_jax.data import formats, manifests, mixtures, sources
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import initial, inputs
 
@@ -46,8 +46,8 @@ def write(root: pathlib.Path, workdir: pathlib.Path, folder: pathlib.Path) -> di
     mixture = inputs.read_mixture(make_config(root), workdir)
     late = sources.Dropped(id="row0", source="second", line=1, reason="too long")
     dropped = [*mixture.dropped, late]
-    manifest = mixture.manifest.counted(dropped)
-    inputs.write_data(workdir, manifest, dropped, start=initial.find(folder))
+    manifest = mixture.manifest.counted(dropped, [late])
+    inputs.write_data(workdir, manifest, dropped, start=initial.find(folder), rewritten=[late])
     return json.loads((workdir / "data.json").read_text())
 
 
@@ -68,9 +68,13 @@ def test_a_run_notes_what_it_reads(
     }
     dropped = [row for _, row in formats.read_rows(tmp_path / "run" / "dropped.jsonl")]
     assert len(dropped) == 5 and isinstance(dropped[0], dict)
-    reading = sources.read(make_config(root).sources[0], root)
-    entry = manifests.describe(make_config(root).sources[0], root, reading, examples=12)
-    assert {**entry, "dropped": first["dropped"]} == first
+    source = make_config(root).sources[0]
+    media = mixtures.survey(source, root).media
+    entry = manifests.describe(source, root, media, rows=14, examples=12)
+    assert {**entry, "dropped": first["dropped"], "rewritten": {}} == first
+    assert second["rewritten"] == {"too long": 1}
+    rewritten = [row for _, row in formats.read_rows(tmp_path / "run" / "rewritten.jsonl")]
+    assert rewritten == [{"id": "row0", "source": "second", "line": 1, "reason": "too long"}]
 
 
 def test_a_run_goes_on_with_the_same_data(
@@ -103,4 +107,117 @@ def test_one_process_writes(
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     with pytest.raises(FileNotFoundError):
         write(root, tmp_path / "run", small_folder)
+    assert not (tmp_path / "run").exists()
+
+
+# Encoding, and what is computed from it
+
+
+def read(config: stage_config.DataConfig, workdir: pathlib.Path, folder: pathlib.Path) -> Any:
+    mixture = inputs.read_mixture(config, workdir)
+    return mixture, inputs.encode(config, mixture, folder, workdir=workdir)
+
+
+def test_rows_are_encoded_once(
+    root: pathlib.Path, small_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    config = make_config(root)
+    for _ in range(2):
+        mixture, rows = read(config, tmp_path / "run", small_folder)
+        assert len(rows) == len(mixture.examples) == 24
+        assert len(list((tmp_path / "run" / "encoded").iterdir())) == 1
+    config.cache = str(tmp_path / "shared")
+    assert read(config, tmp_path / "other", small_folder)[1].digest == rows.digest
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("field", ["seed", "normalization", "rows_per_batch", "max_pixels"])
+def test_what_they_depend_on(
+    field: str, root: pathlib.Path, small_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    config = make_config(root)
+    before = read(config, tmp_path, small_folder)[1].digest
+    other = {"seed": 7, "normalization": "sequence", "rows_per_batch": 4, "max_pixels": 7840}
+    setattr(config, field, other[field])
+    after = read(config, tmp_path, small_folder)[1].digest
+    assert (after == before) == (field != "max_pixels")
+
+
+def test_moved_rows_are_encoded_anew(
+    root: pathlib.Path, small_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """The encoded rows name the files of their pictures."""
+    _, before = read(make_config(root), tmp_path / "run", small_folder)
+    moved = root.rename(tmp_path / "moved")
+    _, after = read(make_config(moved), tmp_path / "run", small_folder)
+    assert after.digest != before.digest
+    [path] = {media.image for media in after[1].media}
+    assert pathlib.Path(path).is_file()
+
+
+def complete(
+    config: stage_config.DataConfig, workdir: pathlib.Path, folder: pathlib.Path, multiple: int = 4
+) -> tuple[int, int]:
+    mixture, rows = read(config, workdir, folder)
+    found = inputs.complete(config, mixture, rows, workdir=workdir, rows_multiple=multiple)
+    return found.patches_per_row, found.rows_per_batch
+
+
+def test_a_continued_run_keeps_its_numbers(
+    root: pathlib.Path, small_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    config = make_config(root)
+    config.patches_per_row, config.rows_per_batch, config.sequences_per_batch = 0, 0, 6
+    patches, rows = complete(config, tmp_path, small_folder)
+    assert patches % 64 == 0 and rows % 4 == 0 and min(patches, rows) > 0
+    assert complete(config, tmp_path, small_folder, multiple=5) == (patches, 10)
+    begun = {"data": {"patches_per_row": 640, "rows_per_batch": 12}}
+    (tmp_path / "config.json").write_text(json.dumps(begun))
+    assert complete(config, tmp_path, small_folder, multiple=5) == (640, 12)
+
+
+def test_given_numbers_are_left_alone(
+    root: pathlib.Path, small_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    assert complete(make_config(root), tmp_path, small_folder) == (128, 2)
+
+
+def test_limits_groups_and_fractions(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    config = make_config(root)
+    first, second = config.sources
+    first.group, second.limit = "captions", 5
+    mixture = inputs.read_mixture(config, tmp_path)
+    assert len(mixture.examples) == 12 + 5
+    entries = mixture.manifest.sources
+    assert [entry["chosen"] for entry in entries] == [None, {"rows": 5, "seed": 42}]
+    assert [entry["examples"] for entry in entries] == [12, 2]
+    config.fraction = 0.5
+    fewer = inputs.read_mixture(config, tmp_path)
+    assert len(fewer.examples) == 6 + 2
+    ids = [{(e.source, e.id) for e in found.examples} for found in (fewer, mixture)]
+    assert ids[0] < ids[1]
+    config.without = ("captions",)
+    assert inputs.read_mixture(config, tmp_path).names == ("second",)
+    digests = {fewer.manifest.sha256, mixture.manifest.sha256}
+    assert len(digests | {inputs.read_mixture(config, tmp_path).manifest.sha256}) == 3
+
+
+def test_epochs_of_a_source(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    config = make_config(root)
+    config.sources[1].weight, config.sources[1].epochs = 1.0, 3.0
+    mixture = inputs.read_mixture(config, tmp_path, epochs=2)
+    assert [float(amount) for amount in mixture.amounts.copies] == [1.0, 1.5]
+    assert len(mixture.first_epoch(seed=1)) == 12 + 18
+    with pytest.raises(errors.UserError, match="'second': epochs need a run that has epochs"):
+        inputs.read_mixture(config, tmp_path)
+
+
+def test_without_a_good_row_the_first_reason_is_told(
+    root: pathlib.Path, small_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    (root / "rows.jsonl").write_text("{\n[]\n")
+    config = make_config(root)
+    assert inputs.read_mixture(config, tmp_path).first_epoch(seed=1) == []
+    with pytest.raises(errors.UserError, match=r"no row to read, 4 refused; the first: broken"):
+        read(config, tmp_path / "run", small_folder)
     assert not (tmp_path / "run").exists()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole stage at a very small size, through the command: its files, a kill, the resume."""
 
+import copy
 import importlib
 import json
 import pathlib
@@ -112,7 +113,7 @@ def test_the_folder_holds_what_a_run_leaves(
     names = {path.name for path in workdir.iterdir()}
     assert names == {
         *("config.json", "params.txt", "metrics.jsonl", "tensorboard", "checkpoints"),
-        *("dropped.jsonl", "finished.json"),
+        *("data.json", "dropped.jsonl", "rewritten.jsonl", "encoded", "finished.json"),
     }
     resolved = json.loads((workdir / "config.json").read_text())
     assert resolved == json.loads(json.dumps(stage_config.to_dict(load(config_file))))
@@ -204,7 +205,7 @@ def test_layout_and_logging_may_change(workdir: pathlib.Path, config_file: pathl
     ("path", "value", "message"),
     [
         ("data.root", "nowhere", "no such file: .*nowhere/rows.jsonl"),
-        ("model.init_from", "nowhere", "no folder nowhere"),
+        ("model.init_from", "nowhere", "init_from=nowhere is no folder"),
         ("optim.trainable", (("audio/.*", 1.0), (".*", 1.0)), r"\['audio/.\*'\] win no parameter"),
         ("data.rows_per_batch", 3, "rows_per_batch must be a multiple of the 8 devices .*got 3"),
         ("data.tokens_per_row", 20, "no example to read"),
@@ -229,6 +230,32 @@ def test_a_file_is_no_workdir(config_file: pathlib.Path, tmp_path: pathlib.Path)
     for workdir in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(errors.UserError, match="cannot write to --workdir"):
             loop.run(load(config_file), workdir)
+
+
+def test_what_is_computed_is_noted_and_kept(
+    config_file: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """A batch of five sequences; its rows and their patches come from the lengths."""
+    config, workdir = load(config_file), tmp_path / "run"
+    config.steps, config.epochs = 0, 1
+    config.data.patches_per_row = config.data.rows_per_batch = 0
+    config.data.sequences_per_batch = 5
+    asked = copy.deepcopy(config)
+    summary = loop.run(config, workdir)
+    assert config == asked, "the config that was given is not changed"
+    rows = metrics.read_rows(workdir)
+    assert [row["sequences"] for row in rows] == [5, 5, 5, 3] and summary["examples"] == 18
+    resolved = json.loads((workdir / "config.json").read_text())["data"]
+    assert resolved["patches_per_row"] > 0 and resolved["patches_per_row"] % 64 == 0
+    assert resolved["rows_per_batch"] > 0 and resolved["rows_per_batch"] % 8 == 0
+    assert summary["rewritten"] == 0 and (workdir / "rewritten.jsonl").read_text() == ""
+    assert loop.run(asked, workdir) == summary
+    explicit = copy.deepcopy(asked)
+    explicit.data.rows_per_batch = resolved["rows_per_batch"]
+    assert loop.run(explicit, workdir) == summary
+    explicit.data.rows_per_batch += 8
+    with pytest.raises(errors.UserError, match=r"a run with data.rows_per_batch = \d+, not \d+"):
+        loop.run(explicit, workdir)
 
 
 def test_a_state_may_move_to_another_mesh(tmp_path: pathlib.Path) -> None:

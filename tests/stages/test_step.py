@@ -40,15 +40,19 @@ class Outcome(NamedTuple):
     gradients: dict[str, np.ndarray]
 
 
-def run(batch: structs.Batch, accumulation_steps: int = 1) -> Outcome:
+def initial_state() -> train_state.TrainState:
     leaves = optim.flatten(small.random_params())
-    state = train_state.TrainState(
+    return train_state.TrainState(
         step=jnp.int32(0), trained=leaves, frozen={}, opt_state=TRACE.init(leaves)
     )
+
+
+def run(batch: structs.Batch, accumulation_steps: int = 1) -> Outcome:
+    state = initial_state()
     after, metrics = train_step(
         state,
         batch,
-        dict.fromkeys(leaves, np.float32(1.0)),
+        dict.fromkeys(state.trained, np.float32(1.0)),
         model=small.MODEL,
         optimizer=TRACE,
         accumulation_steps=accumulation_steps,
