@@ -66,6 +66,8 @@ def main(argv: list[str]) -> None:
     del argv
     name = cli.required("hf")
     if cli.flag("verify"):
+        if cli.flag("checkpoint") is not None:
+            raise errors.UserError("--verify writes nothing: leave --checkpoint out")
         runtime.start()
         report = verify.run(hub.resolve(name))
         print(verify.format_table(report))

@@ -47,6 +47,7 @@ def export(
     folder.close()
     assets = found / checkpoints.ASSETS
     tokenizer_files.require_tokenizer(assets)
+    _make_parent(target)
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(assets, partial)
@@ -80,12 +81,21 @@ def export_adapter(source: pathlib.Path, target: pathlib.Path) -> None:
     base = traced.base.known
     if len(traced.stages) > 1:  # the adapters fit what the stages before made of the base
         base = origin.identify(traced.stages[-1].config["model"]["init_from"])
-    peft.write(target, params, base=base.name, trained=trained)
+    _make_parent(target)
+    # A folder's name, `runs/base`, would be taken for a repository of the hub.
+    peft.write(target, params, base=base.hub_id, trained=trained)
 
 
 def _check_new(target: pathlib.Path) -> None:
     if target.exists():
         raise errors.UserError(f"--hf={target} exists already; choose a new folder")
+
+
+def _make_parent(target: pathlib.Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.UserError(f"cannot write --hf={target}: {error.strerror}") from error
 
 
 def _open(source: pathlib.Path) -> tuple[pathlib.Path, sizes.ModelSize]:
@@ -117,6 +127,8 @@ def main(argv: list[str]) -> None:
     evaluation = cli.flag("evaluation")
     runtime.start()
     if cli.flag("adapter"):
+        if evaluation or cli.flag("dtype"):
+            raise errors.UserError("--adapter writes adapters alone: no --evaluation, no --dtype")
         export_adapter(source, target)
     else:
         found = None if evaluation is None else pathlib.Path(evaluation)

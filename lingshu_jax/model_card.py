@@ -104,11 +104,16 @@ def _front_matter(base: lineage.Base) -> str:
 def _introduce(traced: lineage.Lineage, name: str) -> str:
     count, base = len(traced.stages), traced.base
     began = "random weights" if base.is_random else markdown.code(base.known.name)
-    done = f"trained in {count} stage{'s' * (count > 1)}" if count else "not trained any further"
+    done = "not trained any further"
+    if count:
+        done = (
+            f"trained in {count} stage{'s' * (count > 1)}, after the recipe of Lingshu (arXiv "
+            "2506.07044)"
+        )
     return (
         f"{markdown.code(name)} is a vision-language model of the Qwen2.5-VL architecture for "
-        f"medical images and text: {began}, {done}, after the recipe of Lingshu (arXiv "
-        "2506.07044). It is no release of the authors of Lingshu or of Qwen2.5-VL."
+        f"medical images and text: {began}, {done}. It is no release of the authors of Lingshu or "
+        "of Qwen2.5-VL."
     )
 
 
@@ -250,7 +255,8 @@ def _limits(
         "text that is part of a picture, neither from training data nor from what it is asked."
     )
     yield "It may say what is false in a confident tone, and describe what is not in the picture."
-    yield "The licences of its training data are those of the sources; they are not listed here."
+    if traced.stages:
+        yield "The licences of its training data are those of the sources, not listed here."
 
 
 def _describe_versions(traced: lineage.Lineage) -> str:

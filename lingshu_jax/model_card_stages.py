@@ -47,6 +47,8 @@ def _run_facts(stage: lineage.Stage) -> Facts:
     tokens = pages.number(data["tokens_per_row"])
     rows = "rows of a pass" if "rl" in stage.config else "rows of a step"
     yield rows, f"{data['rows_per_batch']} of {tokens} tokens, {packed}"
+    if count := data.get("sequences_per_batch"):
+        yield "sequences of a step", pages.number(count)
     yield from _rate_facts(stage.config)
     yield "optimizer", _describe_optimizer(stage.config["optim"])
     areas = " to ".join(pages.number(data[f"{end}_pixels"]) for end in ("min", "max"))

@@ -101,7 +101,8 @@ No scores were measured.
 
 ## How it was made
 
-With lingshu_jax {{ made_with }}. The values of each CONFIG stand under Training and Data.
+With lingshu_jax {{ made_with }}.{{ " The values of each CONFIG stand under Training and Data." \
+if stages }}
 
 ```
 {% for command in commands %}

@@ -201,6 +201,10 @@ def test_adapters_alone(
 ) -> None:
     source, params = adapted
     export.export_adapter(source, tmp_path / "adapter")
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] is None  # a folder's name may be a stranger's id
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "adapter").iterdir()}
+    assert len(set(modes.values())) == 1, modes
     back = peft.read(tmp_path / "adapter", small.SIZE)
     jax.tree.map(np.testing.assert_array_equal, back, lora.split(params)[1])
     with pytest.raises(errors.UserError, match="hold no LoRA adapters"):
@@ -219,20 +223,26 @@ def damaged(small_folder: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def test_conversion_of_bad_input_leaves_nothing(
-    damaged: pathlib.Path, checkpoint: pathlib.Path, tmp_path: pathlib.Path
+    damaged: pathlib.Path,
+    checkpoint: pathlib.Path,
+    small_folder: pathlib.Path,
+    tmp_path: pathlib.Path,
 ) -> None:
     target = tmp_path / "checkpoint"
     (tmp_path / "empty").mkdir()
     cases = [
         (damaged, r"missing tensors \['model.norm.weight'\]"),
         (tmp_path / "nowhere", "no folder .*nowhere"),
-        (tmp_path / "empty", "empty is no checkpoint folder"),
+        (tmp_path / "empty", "empty is neither a Hugging Face folder"),
         (checkpoint, "is a checkpoint already"),
     ]
     for source, message in cases:
         with pytest.raises(errors.UserError, match=message):
             convert.convert(source, target)
         assert not target.exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.UserError, match="cannot make the folder .*file/inside: Not a dir"):
+        convert.convert(small_folder, tmp_path / "file" / "inside")
 
 
 def test_a_folder_in_use_is_not_touched(
@@ -241,10 +251,14 @@ def test_a_folder_in_use_is_not_touched(
     (tmp_path / "file").write_text("mine")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
-    for target in (checkpoint, small_folder, tmp_path / "file", tmp_path / "full"):
+    (tmp_path / "site" / "assets").mkdir(parents=True)
+    (tmp_path / "site" / "assets" / "logo.png").write_text("mine")
+    places = [tmp_path / name for name in ("file", "full", "site")]
+    for target in (checkpoint, small_folder, *places):
         with pytest.raises(errors.UserError, match=f"--checkpoint={target} is in use"):
             convert.convert(small_folder, target)
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["notes.txt"]
+    assert (tmp_path / "site" / "assets" / "logo.png").read_text() == "mine"
 
 
 def test_export_of_bad_input_leaves_nothing(
@@ -291,7 +305,17 @@ def test_the_commands(small_folder: pathlib.Path, tmp_path: pathlib.Path) -> Non
     assert json.loads(out) == {"checkpoint": str(target), "step": 0}
     flags = [f"--checkpoint={target}", f"--hf={tmp_path / 'hf'}", "--dtype=bfloat16"]
     assert json.loads(small.finish(small.start("export", *flags))) == {"hf": str(tmp_path / "hf")}
-    failed = small.start("export", f"--checkpoint={tmp_path}", f"--hf={tmp_path / 'other'}")
-    assert "is no checkpoint folder" in small.fail(failed)
+    other = f"--hf={tmp_path / 'other'}"
+    failing = {
+        "is no checkpoint folder": small.start("export", f"--checkpoint={tmp_path}", other),
+        "no --dtype": small.start("export", "--adapter", "--dtype=bfloat16", flags[0], other),
+        "leave --checkpoint out": small.start(
+            "convert", "--verify", f"--hf={small_folder}", flags[0]
+        ),
+        "cannot write --hf=/dev/null/x": small.start("export", flags[0], "--hf=/dev/null/x"),
+    }
+    for words, process in failing.items():
+        assert words in small.fail(process)
+    assert not (tmp_path / "other").exists()
     assert {leaf.dtype for leaf in tensors_of(small_folder).values()} == {np.dtype(np.float32)}
     assert {leaf.dtype for leaf in tensors_of(tmp_path / "hf").values()} == {jnp.dtype("bfloat16")}

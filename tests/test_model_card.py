@@ -312,6 +312,8 @@ def test_a_model_that_was_only_converted(base: pathlib.Path, tmp_path: pathlib.P
     text = model_card.write(exported, source)
     assert "None: the weights are those of the base." in section(text, "Training")
     assert "\n## Data\n" not in text and "lingshu_jax.convert" in text
+    for words in ("the recipe of Lingshu", "CONFIG", "licences of its training data"):
+        assert words not in text
 
 
 def test_names_cannot_break_a_table(

@@ -53,12 +53,19 @@ class Checkpoints:
     """The numbered steps of one folder; saving goes on in the background."""
 
     def __init__(self, folder: pathlib.Path, *, keep: int | None = None):
-        """Opens a folder, which is made when the first step is saved.
+        """Opens a folder, and makes it where there is none.
 
         Args:
           folder: A checkpoint folder.
           keep: How many of the newest steps stay; None keeps all.
+
+        Raises:
+          UserError: If it cannot be made.
         """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise errors.UserError(f"cannot make the folder {folder}: {error.strerror}") from error
         # orbax reports every save on the root logger's INFO and missing metadata as warnings
         logging.getLogger("absl").setLevel(logging.ERROR)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
@@ -270,10 +277,14 @@ def is_unused(folder: pathlib.Path) -> bool:
     """
     if not folder.exists():
         return True
-    left = (ASSETS, ".orbax-checkpoint-tmp")
-    return folder.is_dir() and all(
-        any(mark in path.name for mark in left) for path in folder.iterdir()
-    )
+    return folder.is_dir() and all(map(_is_left_over, folder.iterdir()))
+
+
+def _is_left_over(path: pathlib.Path) -> bool:
+    """Whether a first save made it; a folder of the user's may be called assets as well."""
+    if path.name == ASSETS:
+        return (path / "config.json").is_file()
+    return path.name == f"{ASSETS}.partial" or ".orbax-checkpoint-tmp" in path.name
 
 
 def is_weight_file(name: str) -> bool:

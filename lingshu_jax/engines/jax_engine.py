@@ -89,10 +89,13 @@ class JaxEngine:
             max_pixels=limits.largest,
             blank_images=blank_images,
         )
-        params = hf.load_params(folder, size)
+        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        shapes = qwen2_5_vl.abstract_params(size, jnp.dtype(jnp.float32))
+        # Leaf by leaf onto the device: no second copy of the model in the host's memory.
+        params = hf.load_params(folder, size, shardings=jax.tree.map(lambda _: device, shapes))
         dtype = params["text"]["embed"]["embedding"].dtype
         model = qwen2_5_vl.Qwen2_5_VL(size=size, dtype=dtype, param_dtype=dtype)
-        return cls(jax.device_put(params), model, encoder, rows=rows)
+        return cls(params, model, encoder, rows=rows)
 
     @property
     def size(self) -> sizes.ModelSize:
@@ -138,9 +141,12 @@ class JaxEngine:
 
     def _prepare(self, place: int, request: protocol.Request) -> _Job:
         request.sampling.validate()
-        encoded = self.encoder.encode(
-            request.messages, train=False, generation_prompt=True, id=request.id
-        )
+        try:
+            encoded = self.encoder.encode(
+                request.messages, train=False, generation_prompt=True, id=request.id
+            )
+        except errors.UserError as error:
+            raise errors.UserError(f"request {request.id!r}: {error}") from error
         new_tokens = request.sampling.max_new_tokens
         limit = self.size.text.max_positions
         if encoded.num_tokens + new_tokens > limit:

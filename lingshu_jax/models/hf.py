@@ -120,15 +120,15 @@ class Leaf:
         Args:
           row: Of the weight table.
           shape: Of the parameter.
-          tensors: By hub name, all that the row needs.
+          tensors: By hub name, all that the row needs, each of the shape that it has at the hub.
 
         Raises:
-          UserError: If a tensor has another shape, or the layers differ in dtype.
+          UserError: If the layers differ in dtype.
         """
         self.shape, self.in_axes, self.is_stacked = shape, row.in_axes, "{}" in row.hf
         inner = shape[1:] if self.is_stacked else shape
         names = [row.hf.format(i) for i in range(shape[0])] if self.is_stacked else [row.hf]
-        self._views = [_as_ours(name, tensors[name], row.in_axes, inner) for name in names]
+        self._views = [_as_ours(tensors[name], row.in_axes, inner) for name in names]
         dtypes = {str(view.dtype) for view in self._views}
         if len(dtypes) > 1:
             raise errors.UserError(f"tensors {row.hf} have several dtypes: {sorted(dtypes)}")
@@ -189,7 +189,7 @@ def open_leaves(folder: pathlib.Path, size: sizes.ModelSize) -> dict[str, Leaf]:
     """
     tensors = safetensors_files.Tensors(folder, hub_name)
     shapes = leaf_shapes(size)
-    _check_complete(set(tensors), _expected_names(shapes), folder)
+    _check_complete(tensors, _hub_shapes(shapes, size), folder)
     return {row.path: Leaf(row, shapes[row.path], tensors) for row in _rows(shapes)}
 
 
@@ -226,7 +226,7 @@ def load_params(
 
 
 def hub_tensors(params: layers.Params, size: sizes.ModelSize) -> Iterator[tuple[str, np.ndarray]]:
-    """(hub name, tensor) pairs in the file's layout, one at a time; serves every exporter.
+    """(hub name, tensor) pairs in the file's layout, one whole tensor at a time.
 
     Args:
       params: The nested parameter dict; leaves on any device.
@@ -236,8 +236,8 @@ def hub_tensors(params: layers.Params, size: sizes.ModelSize) -> Iterator[tuple[
       Every tensor once, in the table's order.
     """
     for entry in hub_entries(params, size, max_bytes=None):
-        (tensor,) = entry.blocks()
-        yield entry.name, tensor
+        (make,) = entry.blocks
+        yield entry.name, make()
 
 
 def hub_entries(
@@ -268,20 +268,20 @@ def hub_entries(
         for layer in range(leaf.shape[0]) if is_stacked else (None,):
             before = () if layer is None else (layer,)
             indices = [(*before, *(slice(None),) * row.in_axes, part) for part in parts]
+            make = functools.partial(_hub_block, leaf, row, dtype=target, size=size)
             yield safetensors_files.Entry(
                 name=row.hf.format(layer),
                 shape=_hub_shape(row, inner, size),
                 dtype=target,
-                blocks=functools.partial(_hub_blocks, leaf, indices, row, dtype=target, size=size),
+                blocks=[functools.partial(make, index) for index in indices],
             )
 
 
-def _hub_blocks(
-    leaf: Any, indices: list[Any], row: Row, *, dtype: np.dtype, size: sizes.ModelSize
-) -> Iterator[np.ndarray]:
-    """The parts of one layer in the file's layout, each read when it is asked for."""
-    for index in indices:
-        yield _to_hub(np.asarray(leaf[index]), row, size).astype(dtype, copy=False)
+def _hub_block(
+    leaf: Any, row: Row, index: Any, *, dtype: np.dtype, size: sizes.ModelSize
+) -> np.ndarray:
+    """A part of one layer in the file's layout."""
+    return _to_hub(np.asarray(leaf[index]), row, size).astype(dtype, copy=False)
 
 
 def write_weights(
@@ -355,23 +355,34 @@ def _rows(shapes: Mapping[str, tuple[int, ...]]) -> list[Row]:
     return rows
 
 
-def _expected_names(shapes: Mapping[str, tuple[int, ...]]) -> set[str]:
-    names = set()
+def _hub_shapes(
+    shapes: Mapping[str, tuple[int, ...]], size: sizes.ModelSize
+) -> dict[str, tuple[int, ...]]:
+    """Hub name -> shape of every tensor of a model."""
+    expected: dict[str, tuple[int, ...]] = {}
     for row in _rows(shapes):
-        count = shapes[row.path][0] if "{}" in row.hf else 1
-        names.update(row.hf.format(layer) for layer in range(count))
-    return names
+        shape, names = shapes[row.path], [row.hf]
+        if "{}" in row.hf:
+            names, shape = [row.hf.format(layer) for layer in range(shape[0])], shape[1:]
+        expected |= dict.fromkeys(names, _hub_shape(row, shape, size))
+    return expected
 
 
-def _check_complete(found: set[str], expected: set[str], folder: pathlib.Path) -> None:
-    missing, unused = sorted(expected - found), sorted(found - expected)
-    if unused == ["lm_head.weight"] and not missing:
-        return  # a tied checkpoint that also stores its head; `read_config` compared the two
-    if missing or unused:
+def _check_complete(
+    tensors: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]], folder: pathlib.Path
+) -> None:
+    """All tensors and no others, each of its very shape: another one would be scrambled."""
+    missing = sorted(expected.keys() - tensors.keys())
+    unused = sorted(tensors.keys() - expected.keys())
+    if unused == ["lm_head.weight"]:
+        unused = []  # a tied checkpoint that also stores its head; `read_config` compared the two
+    found = {name: tensors[name].shape for name in sorted(expected.keys() & tensors.keys())}
+    other = [f"{n} {list(s)} not {list(expected[n])}" for n, s in found.items() if s != expected[n]]
+    if missing or unused or other:
         shorten = safetensors_files.shorten
         raise errors.UserError(
             f"{folder} does not fit its config.json: missing tensors {shorten(missing)}; "
-            f"unused tensors {shorten(unused)}"
+            f"unused tensors {shorten(unused)}; of another shape {shorten(other)}"
         )
 
 
@@ -383,16 +394,9 @@ def _is_equal(left: np.ndarray, right: np.ndarray) -> bool:
     return all(np.array_equal(left[rows], right[rows]) for rows in blocks)
 
 
-def _as_ours(name: str, tensor: np.ndarray, in_axes: int, shape: tuple[int, ...]) -> np.ndarray:
+def _as_ours(tensor: np.ndarray, in_axes: int, shape: tuple[int, ...]) -> np.ndarray:
     """A view: [out, in...] of the file as our [in..., out...]; vectors, embeddings as they are."""
     inputs, outputs = shape[:in_axes], shape[in_axes:]
-    fits = tensor.shape[:1] == (math.prod(outputs),) if in_axes else True
-    fits = fits and (in_axes > 0 or tensor.shape in (shape, (math.prod(shape),)))
-    if tensor.size != math.prod(shape) or not fits:
-        raise errors.UserError(
-            f"tensor {name} has shape {list(tensor.shape)}, which does not fit {list(shape)} "
-            "as config.json implies"
-        )
     view = tensor.reshape(*outputs, *inputs)
     return np.moveaxis(view, range(len(outputs)), range(in_axes, len(shape)))
 

@@ -20,6 +20,7 @@ from lingshu_jax.models import sizes, vision
 
 MODEL_TYPE = "qwen2_5_vl"
 ARCHITECTURE = "Qwen2_5_VLForConditionalGeneration"
+_CHECKPOINT = "it is a run or a checkpoint; `python -m lingshu_jax.export` makes a folder of it"
 LARGEST = 2**31 - 1  # of any size or id: what an int32 holds
 
 # Ids of the added tokens stand in one order everywhere; these are their distances from
@@ -54,13 +55,16 @@ def read(folder: pathlib.Path) -> sizes.ModelSize:
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise errors.UserError(f"{folder} is no Hugging Face folder: it holds no config.json")
+        why = _CHECKPOINT if (folder / "assets").is_dir() else "it holds no config.json"
+        raise errors.UserError(f"{folder} is no Hugging Face folder: {why}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise errors.UserError(f"{path} is not JSON: {error}") from error
     if not isinstance(config, dict):
         raise errors.UserError(f"{path} must hold a JSON object, got a {type(config).__name__}")
+    if "model_type" not in config and (folder / "checkpoints").is_dir():
+        raise errors.UserError(f"{folder} is no Hugging Face folder: {_CHECKPOINT}")
     try:
         return parse(config)
     except errors.UserError as error:

@@ -54,7 +54,7 @@ class _One(NamedTuple):
 
 
 def write(
-    folder: pathlib.Path, params: layers.Params, *, base: str, trained: Collection[str] = ()
+    folder: pathlib.Path, params: layers.Params, *, base: str | None, trained: Collection[str] = ()
 ) -> None:
     """Writes the adapters of some parameters as a folder that `peft.PeftModel` loads.
 
@@ -62,7 +62,8 @@ def write(
       folder: Where to; appears whole or not at all.
       params: With adapters, and with the merger where it was trained as well; arrays, or leaves
         that read themselves.
-      base: Hub id or folder of the model that the adapters were trained on, for the config.
+      base: Hub id of the model that the adapters were trained on, for the config; None where it
+        is at no hub.
       trained: Paths of all parameters that the run trained; beside adapters these may be the
         merger's, which is then saved whole (`modules_to_save`).
 
@@ -88,7 +89,9 @@ def write(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     (partial / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    safetensors.numpy.save_file(tensors, partial / WEIGHTS, metadata={"format": "pt"})
+    # `save_file` would leave a file that only its owner can read.
+    content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
+    (partial / WEIGHTS).write_bytes(content)
     partial.rename(folder)
 
 
@@ -213,7 +216,7 @@ def _check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -
         raise errors.UserError(f"{name} has shape {list(shape)}, not {list(expected)}")
 
 
-def _config(modules: Collection[str], ones: Mapping[str, _One], base: str) -> dict[str, Any]:
+def _config(modules: Collection[str], ones: Mapping[str, _One], base: str | None) -> dict[str, Any]:
     """adapter_config.json; the rank and alpha of most layers, and the others by name."""
     ranks = {name: one.a.shape[0] for name, one in ones.items()}
     alphas = {name: one.alpha for name, one in ones.items()}

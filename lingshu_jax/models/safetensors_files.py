@@ -9,12 +9,13 @@ the header (8 bytes, little endian), the header (JSON: name to dtype, shape and 
 Source: safetensors documentation, "Format".
 """
 
+import collections
 import json
 import pathlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -26,8 +27,7 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 SHARD_BYTES = 5 * 2**30
 _HEADER_ALIGNMENT = 8
-
-_Item = TypeVar("_Item")
+_BLOCKS_AHEAD = 2
 
 # The dtypes that weights of these models come in; others are quantised or not weights.
 DTYPES: Mapping[str, np.dtype] = {
@@ -44,13 +44,14 @@ class Entry(NamedTuple):
       name: In the file.
       shape: Of the whole tensor.
       dtype: One of `DTYPES`.
-      blocks: Makes its content: C-contiguous arrays that follow each other along the first axis.
+      blocks: Each makes a part of its content, the C-contiguous arrays that follow each other
+        along the first axis; several may run at a time.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype
-    blocks: Callable[[], Iterable[np.ndarray]]
+    blocks: Sequence[Callable[[], np.ndarray]]
 
     @property
     def nbytes(self) -> int:
@@ -96,7 +97,7 @@ class Tensors(Mapping[str, np.ndarray]):
 def write(
     folder: pathlib.Path, entries: Iterable[Entry], *, shard_bytes: int = SHARD_BYTES
 ) -> None:
-    """Writes one file, or several and their index; holds two blocks at a time.
+    """Writes one file, or several and their index; holds a few blocks at a time.
 
     Args:
       folder: Where to; must exist.
@@ -137,21 +138,26 @@ def _write_file(path: pathlib.Path, entries: Sequence[Entry]) -> None:
     text += b" " * (-len(text) % _HEADER_ALIGNMENT)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        written = dict.fromkeys((entry.name for entry in entries), 0)
-        for name, block in _read_ahead((e.name, block) for e in entries for block in e.blocks()):
+        names_of_blocks = [entry.name for entry in entries for _ in entry.blocks]
+        written = dict.fromkeys(names_of_blocks, 0)
+        blocks = _make_ahead(make for entry in entries for make in entry.blocks)
+        for name, block in zip(names_of_blocks, blocks, strict=True):
             written[name] += file.write(_as_bytes(block))
     for entry in entries:
         found = written[entry.name]
         assert found == entry.nbytes, f"{entry.name}: {found} bytes, not {entry.nbytes}"
 
 
-def _read_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """The same items; the next one is made by a thread while the last one is in use."""
-    with futures.ThreadPoolExecutor(1) as reader:
-        pending = reader.submit(next, items, None)
-        while (item := pending.result()) is not None:
-            pending = reader.submit(next, items, None)
-            yield item
+def _make_ahead(makers: Iterable[Callable[[], np.ndarray]]) -> Iterator[np.ndarray]:
+    """The blocks in order; the next ones are made by threads while one is in use."""
+    with futures.ThreadPoolExecutor(_BLOCKS_AHEAD) as pool:
+        pending: collections.deque[futures.Future[np.ndarray]] = collections.deque()
+        for make in makers:
+            pending.append(pool.submit(make))
+            if len(pending) > _BLOCKS_AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _as_bytes(block: np.ndarray) -> memoryview:
@@ -200,10 +206,12 @@ def _find_shards(folder: pathlib.Path) -> list[pathlib.Path]:
     if len(inside) < len(names):
         raise errors.UserError(f"{index} names files outside its folder: {names}")
     missing = [name for name in names if not (folder / name).is_file()]
+    if missing and index.is_file():
+        raise errors.UserError(f"{folder} holds no {shorten(missing)}, which {INDEX} names")
     if missing:
         raise errors.UserError(
-            f"{folder} holds no {', '.join(missing)}; a Hugging Face folder with safetensors "
-            "weights is needed (pickled .bin files are not read)"
+            f"{folder} holds no {SINGLE}; a Hugging Face folder with safetensors weights is "
+            "needed (pickled .bin files are not read)"
         )
     return [folder / name for name in names]
 

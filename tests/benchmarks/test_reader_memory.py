@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-ROWS, MOST_MEBIBYTES = 2000, 16
+ROWS, MOST_MEBIBYTES = 4000, 20
 SCRIPT = """
 import pathlib, sys
 from benchmarks import reader_memory

@@ -228,6 +228,15 @@ def test_a_truncated_image_is_named(engine: jax_engine.JaxEngine, tmp_path: path
         engine.generate([request("x", image=str(path), id="seventh")])
 
 
+def test_a_request_that_cannot_be_encoded_is_named(engine: jax_engine.JaxEngine) -> None:
+    frames = [Image.fromarray(np.zeros((side, 56, 3), np.uint8)) for side in (56, 84)]
+    content = [{"type": "video", "video": frames}, {"type": "text", "text": "x"}]
+    messages = [{"role": "user", "content": content}]
+    sampling = protocol.SamplingParams(max_new_tokens=1)
+    with pytest.raises(errors.UserError, match="request 'ninth': .*frames must have one size"):
+        engine.generate([protocol.Request(messages=messages, sampling=sampling, id="ninth")])
+
+
 def test_no_folder(tmp_path: pathlib.Path) -> None:
     with pytest.raises(errors.UserError, match=r"no folder .*nowhere"):
         jax_engine.JaxEngine.from_folder(tmp_path / "nowhere")

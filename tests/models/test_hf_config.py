@@ -489,3 +489,12 @@ def test_sizes_that_are_read_can_be_built(tmp_path: pathlib.Path) -> None:
     for size in built:
         shapes = jax.tree.leaves(qwen2_5_vl.abstract_params(size, jnp.dtype(jnp.float32)))
         assert all(min(leaf.shape) > 0 for leaf in shapes)
+
+
+def test_runs_and_checkpoints_are_called_so(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "config.json").write_text('{"stage": "instruct"}')
+    (tmp_path / "checkpoint" / "assets").mkdir(parents=True)
+    for name in ("run", "checkpoint"):
+        with pytest.raises(errors.UserError, match=f"{name} is no .*lingshu_jax.export`"):
+            hf_config.read(tmp_path / name)

@@ -81,7 +81,7 @@ def test_the_library_reads_what_we_write(dtype: str, tmp_path: pathlib.Path) -> 
         "ü": np.zeros(5, dtype),
     }
     entries = [
-        safetensors_files.Entry(n, x.shape, x.dtype, lambda x=x: [x[:1], x[1:]])
+        safetensors_files.Entry(n, x.shape, x.dtype, [lambda x=x: x[:1], lambda x=x: x[1:]])
         for n, x in tensors.items()
     ]
     safetensors_files.write(tmp_path, entries)
@@ -97,7 +97,7 @@ def test_the_library_reads_what_we_write(dtype: str, tmp_path: pathlib.Path) -> 
 
 def test_a_block_too_few_is_noticed(tmp_path: pathlib.Path) -> None:
     tensor = np.ones((4, 2), np.float32)
-    entry = safetensors_files.Entry("a", tensor.shape, tensor.dtype, lambda: [tensor[:3]])
+    entry = safetensors_files.Entry("a", tensor.shape, tensor.dtype, [lambda: tensor[:3]])
     with pytest.raises(AssertionError, match="a: 24 bytes, not 32"):
         safetensors_files.write(tmp_path, [entry])
 
