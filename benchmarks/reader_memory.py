@@ -12,7 +12,6 @@ import argparse
 import fractions
 import json
 import platform
-import resource
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -122,7 +121,10 @@ class _Clock:
         self._start = time.perf_counter()
 
     def note(self, phase: str, rows: int) -> Note:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        # Not getrusage: its peak survives the exec that started this process, so that a large
+        # parent would hide everything.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        (peak,) = (int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
         return Note(phase, rows, time.perf_counter() - self._start, peak)
 
 

@@ -45,7 +45,7 @@ def test_weights_that_are_no_checkpoint(small_rows: pathlib.Path, tmp_path: path
         "config.model.init_from": tmp_path / "weights",
     }
     line = small.fail(small.start("train", *(f"--{key}={value}" for key, value in flags.items())))
-    assert "weights is no checkpoint folder" in line
+    assert "weights is neither a Hugging Face folder" in line
     assert [path.name for path in tmp_path.iterdir()] == ["weights"]
 
 

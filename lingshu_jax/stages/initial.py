@@ -66,12 +66,13 @@ def find(path: pathlib.Path) -> Initial:
       path: A Hugging Face folder, a checkpoint folder, or a training workdir.
 
     Raises:
-      UserError: If it is none of these.
+      UserError: If it is none of these, or a Hugging Face folder with damaged weights.
     """
     if not path.is_dir():
         raise errors.UserError(f"no folder {path}: a Hugging Face or checkpoint folder is needed")
     if (path / "config.json").is_file() and not (path / "checkpoints").is_dir():
         size = hf.read_config(path)
+        hf.open_leaves(path, size)  # a damaged folder is refused before any work is done
         return Initial(size=size, assets=path, folder=path, is_checkpoint=False)
     try:
         folder = checkpoints.find(path)

@@ -4,15 +4,17 @@
 
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from lingshu_jax import convert
-from lingshu_jax.common import sharding
+from lingshu_jax.common import errors, sharding
 from lingshu_jax.models import axes, hf
 from lingshu_jax.stages import initial
 from tests import small
@@ -107,3 +109,18 @@ def test_a_converted_step_holds_one_layer_a_chunk(checkpoint: pathlib.Path) -> N
         expected = (1, *shape[1:]) if axes.is_stacked(path) else shape
         assert about["chunks"] == list(expected) and about["shape"] == list(shape), path
     assert any(axes.is_stacked(path) for path in shapes)
+
+
+def test_a_damaged_folder_is_refused_before_it_is_loaded(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    damaged = pathlib.Path(shutil.copytree(folder, tmp_path / "damaged"))
+    path = damaged / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(errors.UserError, match="model.safetensors is damaged"):
+        initial.find(damaged)
+    tensors = safetensors.numpy.load_file(folder / "model.safetensors")
+    del tensors["model.norm.weight"]
+    safetensors.numpy.save_file(tensors, path)
+    with pytest.raises(errors.UserError, match="model.norm.weight"):
+        initial.find(damaged)
