@@ -10,7 +10,7 @@ leaves it out by (`--config.data.without="('synthetic',)"`).
 from lingshu_jax.data import sources
 
 SHALLOW_ALIGN = ("pmc_oa", "roco")
-DEEP_ALIGN = (
+_MEDICAL_CAPTIONS = (
     "rocov2",
     "llava_med_alignment",
     "quilt_llava_pretrain",
@@ -19,10 +19,8 @@ DEEP_ALIGN = (
     "fairvlmed",
     "medicat",
     "medpix_2",
-    "synthetic_long_captions",
-    "llava_1_5_captions",
-    "pixmo",
 )
+DEEP_ALIGN = (*_MEDICAL_CAPTIONS, "synthetic_long_captions", "llava_1_5_captions", "pixmo")
 INSTRUCT = (
     "path_vqa",
     "pmc_vqa",
@@ -74,17 +72,7 @@ RL = (
 
 # What is not listed is of medical_multimodal.
 GROUPS = {
-    "captions": (
-        *SHALLOW_ALIGN,
-        "rocov2",
-        "llava_med_alignment",
-        "quilt_llava_pretrain",
-        "pubmedvision_alignment",
-        "mimic_cxr_findings",
-        "fairvlmed",
-        "medicat",
-        "medpix_2",
-    ),
+    "captions": (*SHALLOW_ALIGN, *_MEDICAL_CAPTIONS),
     "general_multimodal": ("llava_1_5_captions", "pixmo", "llava_1_5_multimodal", "allava"),
     "general_text": ("llava_1_5_text", "openhermes_2_5"),
     "medical_text": (

@@ -20,8 +20,10 @@ REMOVED = ("torchaudio", "torchcodec")
 DECLARATION = """
 
 if not _has_ops():  # added by envs/vllm.setup.py
+    from torch import library as _library
+
     for _name in ("nms", "qnms"):
-        torch.library.define(
+        _library.define(
             f"torchvision::{_name}",
             "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
         )

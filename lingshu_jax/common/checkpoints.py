@@ -360,20 +360,8 @@ class _Streamed:
         self.leaf = leaf
 
 
-class _StreamingHandler(ocp.type_handlers.TypeHandler):
+class _StreamingHandler(ocp.type_handlers.NumpyHandler):
     """Writes leaves block by block as uncompressed zarr arrays, which orbax reads as any other."""
-
-    def typestr(self) -> str:
-        """The type that a restore without a target gives."""
-        return "np.ndarray"
-
-    async def metadata(self, infos: Any) -> Any:
-        """Not used: steps are read with orbax's own handlers."""
-        raise NotImplementedError
-
-    async def deserialize(self, infos: Any, args: Any = None) -> Any:
-        """Not used: steps are read with orbax's own handlers."""
-        raise NotImplementedError
 
     async def serialize(self, values: Any, infos: Any, args: Any = None) -> Any:
         """Writes one leaf after the other, a few blocks at a time."""

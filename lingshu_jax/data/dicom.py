@@ -88,22 +88,7 @@ PERSONAL_WORDS = (
     "Protocol",
 )
 
-DECODE_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    StopIteration,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-    dicom_errors.BytesLengthException,
-)
+DECODE_ERRORS = (*volumes.DECODE_ERRORS, StopIteration, dicom_errors.BytesLengthException)
 
 
 def read(source: str | bytes | Path) -> volumes.Volume:

@@ -15,8 +15,6 @@ import dataclasses
 import io
 import itertools
 import re
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -37,22 +35,7 @@ Shape = volumes.Shape
 # The only kinds that are read: Pillow knows more, and some of them run other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
 # What Pillow raises on broken, truncated or oversized files.
-PILLOW_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+PILLOW_ERRORS = (*volumes.DECODE_ERRORS, SyntaxError, Image.DecompressionBombError)
 BLANK = 128
 MAX_VIDEO_PIXELS = 2**31  # of all frames, before resizing
 DEEP_GREY_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")

@@ -30,17 +30,7 @@ TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
 MAX_BYTES = 2**30  # of a gzipped file in memory, unpacked
 
 READ_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zlib.error,
+    *volumes.DECODE_ERRORS,
     filebasedimages.ImageFileError,
     spatialimages.HeaderDataError,
     spatialimages.HeaderTypeError,

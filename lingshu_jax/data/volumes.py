@@ -7,6 +7,8 @@ Axes: T frames or slices, H rows, W columns.
 
 import dataclasses
 import math
+import struct
+import zlib
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -16,6 +18,22 @@ from lingshu_jax.common import errors
 
 Plane = Literal["sagittal", "coronal", "axial"]  # in the order of the axes x, y, z
 PLANES: tuple[Plane, ...] = get_args(Plane)
+
+# What decoders raise on broken and truncated files, each beside errors of its own.
+DECODE_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_VALUES = 2**29  # pixel values of a file, all frames; a header may ask for anything

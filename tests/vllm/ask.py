@@ -28,12 +28,12 @@ MAX_PICTURES = 2  # of a conversation
 def main() -> None:
     """Reads the requests and writes the answers, in the same order."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("library", choices=LIBRARIES)
+    parser.add_argument("engine", choices=ENGINES)
     for name in ("folder", "requests", "answers"):
         parser.add_argument(name, type=pathlib.Path)
     arguments = parser.parse_args()
     requests = json.loads(arguments.requests.read_text())
-    answers = LIBRARIES[arguments.library](str(arguments.folder), requests)
+    answers = ENGINES[arguments.engine](str(arguments.folder), requests)
     arguments.answers.write_text(json.dumps(answers))
 
 
@@ -109,7 +109,7 @@ def with_pictures(messages: Rows, kind: str) -> Rows:
     return [{**turn, "content": [load(part) for part in turn["content"]]} for turn in messages]
 
 
-LIBRARIES: dict[str, Callable[[str, Rows], Rows]] = {
+ENGINES: dict[str, Callable[[str, Rows], Rows]] = {
     "vllm": ask_vllm,
     "transformers": ask_transformers,
 }
