@@ -9,7 +9,7 @@ can always be exported as a complete folder. A step without its commit is not se
     DIR/assets/...            DIR/<step>/params, DIR/<step>/opt_state, DIR/<step>/meta
 
 A stacked parameter is stored in chunks of one layer, so that models larger than the memory are
-written (`write_streamed`) and read (`open_stored`) layer by layer.
+written (`write_streamed`) and read (`stored_params`) layer by layer.
 """
 
 import collections
@@ -25,6 +25,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore as ts
+from flax import traverse_util
 
 from lingshu_jax.common import errors
 
@@ -219,13 +220,8 @@ class Checkpoints:
             options=options,
             item_handlers={PARAMS: handler, META: ocp.JsonCheckpointHandler()},
         )
-        tree: dict[str, Any] = {}
-        for path, leaf in params.items():
-            *parents, name = path.split("/")
-            node = tree
-            for parent in parents:
-                node = node.setdefault(parent, {})
-            node[name] = _Streamed(leaf)
+        leaves = {path: _Streamed(leaf) for path, leaf in params.items()}
+        tree = traverse_util.unflatten_dict(leaves, sep="/")
         items = {PARAMS: ocp.args.PyTreeSave(tree), META: ocp.args.JsonSave(meta)}
         manager.save(step, args=ocp.args.Composite(**items), force=True)
         manager.close()
@@ -323,7 +319,7 @@ class StoredLeaf:
     """
 
     def __init__(self, item: pathlib.Path, path: Any, shape: tuple[int, ...]):
-        """Remembers where it is; opened when it is first read.
+        """Opens the array; values are read when they are asked for.
 
         Args:
           item: Folder of the parameters of a step.

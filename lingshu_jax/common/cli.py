@@ -38,6 +38,9 @@ def run(main: Callable[[list[str]], None], define_flags: Callable[[], None]) -> 
         app.run(_without_extra_arguments(main), flags_parser=_parse_flags)
     except errors.UserError as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on or starts again", file=sys.stderr)
+        sys.exit(130)  # as a shell reports SIGINT
 
 
 def fail(message: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
+from flax import traverse_util
 
 from lingshu_jax.common import errors, sharding
 from lingshu_jax.stages import config as stage_config
@@ -42,14 +43,7 @@ def flatten(params: Any) -> Leaves:
 
 def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
     """The nested parameter dict of path -> leaf."""
-    params: dict[str, Any] = {}
-    for name, leaf in leaves.items():
-        *parents, last = name.split("/")
-        node = params
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = leaf
-    return params
+    return traverse_util.unflatten_dict(dict(leaves), sep="/")
 
 
 def assign_groups(

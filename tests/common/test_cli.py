@@ -24,6 +24,8 @@ def main(argv):
     output = cli.required("output")
     if output == "bad":
         raise errors.UserError("--output must be good,\\n  got 'bad'")
+    if output == "stop":
+        raise KeyboardInterrupt
     if output == "fault":
         raise ValueError("a fault of ours")
     print(output, cli.flag("rows"), cli.flag("config"))
@@ -125,3 +127,9 @@ def test_a_fault_of_ours_keeps_its_trace(folder: pathlib.Path, repo: pathlib.Pat
     done = run(folder, repo, "--output=fault")
     assert done.returncode not in (0, 2)
     assert "Traceback" in done.stderr and "a fault of ours" in done.stderr
+
+
+def test_an_interruption_is_one_line(folder: pathlib.Path, repo: pathlib.Path) -> None:
+    done = run(folder, repo, "--output=stop")
+    assert done.returncode == 130
+    assert done.stderr.startswith("interrupted") and done.stderr.count("\n") == 1, done.stderr
