@@ -26,6 +26,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[sources.Example]:
     return stores.make_examples(tmp_path_factory.mktemp("images"), 50)
 
 
+SEQUENCES = {"sequences_per_batch": 8, "rows_per_batch": 8}
 Make = Callable[..., pipeline.Pipeline]
 
 
@@ -114,13 +115,15 @@ def test_a_finished_state_gives_nothing(examples: list[sources.Example], make: M
     assert state["epoch"] == 2 and list(reader.batches(state)) == []
 
 
+@pytest.mark.parametrize("layout", [{}, SEQUENCES], ids=["rows", "sequences"])
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_the_global_batch(
-    count: int, examples: list[sources.Example], make: Make
+    count: int, layout: dict[str, int], examples: list[sources.Example], make: Make
 ) -> None:
-    alone = list(make(examples).batches())
+    alone = list(make(examples, **layout).batches())
     shares = [
-        list(make(examples, process_index=i, process_count=count).batches()) for i in range(count)
+        list(make(examples, process_index=i, process_count=count, **layout).batches())
+        for i in range(count)
     ]
     for (whole, state), *parts in zip(alone, *shares, strict=True):
         together = {name: np.concatenate([part[name] for part, _ in parts]) for name in whole}
@@ -202,8 +205,6 @@ def test_options_are_checked(
 
 # Batches that are counted in sequences
 
-SEQUENCES = {"sequences_per_batch": 8, "rows_per_batch": 8}
-
 
 def test_a_batch_is_so_many_sequences_and_epochs_do_not_mix(
     examples: list[sources.Example], encoder: messages.Encoder, make: Make
@@ -223,21 +224,6 @@ def test_sequences_lie_packed(examples: list[sources.Example], make: Make) -> No
     ]
     assert max(row.max() for row in segments) > 1
     assert any((row == 0).any() for row in segments), "rows that are not needed are empty"
-
-
-@pytest.mark.parametrize("count", [2, 4])
-def test_processes_share_a_batch_of_sequences(
-    count: int, examples: list[sources.Example], make: Make
-) -> None:
-    alone = list(make(examples, **SEQUENCES).batches())
-    shares = [
-        list(make(examples, process_index=i, process_count=count, **SEQUENCES).batches())
-        for i in range(count)
-    ]
-    for (whole, state), *parts in zip(alone, *shares, strict=True):
-        together = {name: np.concatenate([part[name] for part, _ in parts]) for name in whole}
-        assert_same(whole, together)
-        assert all(part_state == state for _, part_state in parts)
 
 
 def test_every_state_of_sequences_can_be_restored(
