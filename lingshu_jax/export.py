@@ -17,7 +17,7 @@ from lingshu_jax import lineage, model_card
 from lingshu_jax.common import checkpoints, cli, errors, runtime
 from lingshu_jax.data import tokenizer_files
 from lingshu_jax.models import hf, hf_config, layers, lora, origin, peft, qwen2_5_vl, sizes
-from lingshu_jax.stages import loop
+from lingshu_jax.stages import trainer
 
 
 def export(
@@ -75,7 +75,7 @@ def export_adapter(source: pathlib.Path, target: pathlib.Path) -> None:
     found, size = _open(source)
     folder = checkpoints.Checkpoints(found)
     params = _stored_params(folder, size)
-    trained = folder.read_meta().get(loop.TRAINED, [])
+    trained = folder.read_meta().get(trainer.TRAINED, [])
     folder.close()
     traced = lineage.trace(source)
     base = traced.base.known

@@ -17,7 +17,7 @@ from lingshu_jax import convert, export
 from lingshu_jax.common import checkpoints, errors, sharding
 from lingshu_jax.data import messages
 from lingshu_jax.models import axes, hf, lora, peft
-from lingshu_jax.stages import initial, loop, optim
+from lingshu_jax.stages import initial, optim, trainer
 from tests import small
 
 
@@ -173,7 +173,7 @@ def adapted(
     shutil.copytree(checkpoint / "assets", tmp_path / "adapted" / "assets")
     folder = checkpoints.Checkpoints(tmp_path / "adapted")
     trained = [name for name in optim.flatten(params) if lora.is_adapter(name)]
-    folder.save(4, params, opt_state=None, meta={loop.TRAINED: trained})
+    folder.save(4, params, opt_state=None, meta={trainer.TRAINED: trained})
     folder.close()
     return tmp_path / "adapted", params
 

@@ -20,7 +20,8 @@ from lingshu_jax.data import messages, packing
 from lingshu_jax.models import flops
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import losses, rows, step
-from lingshu_jax.stages import loop
+from lingshu_jax.stages import measures
+from lingshu_jax.stages import trainer as trainer_lib
 
 Passes = list[list[rows.Row]]
 OldLogprobs = Sequence[Float[Array, "B T"]]
@@ -39,7 +40,7 @@ class Learner:
     def __init__(
         self,
         config: rl_config.RLStageConfig,
-        trainer: loop.Trainer,
+        trainer: trainer_lib.Trainer,
         encoder: messages.Encoder,
         reference: Any,
     ):
@@ -154,4 +155,4 @@ def _measure(arrays: dict[str, np.ndarray]) -> flops.Work:
     compact = [np.unique(row, return_inverse=True)[1] for row in arrays["segment_ids"]]
     is_used = (arrays["segment_ids"] > 0).astype(np.int64)
     # unique numbers ids from 0 up; rows without padding have no id 0 of their own
-    return loop.measure({**arrays, "segment_ids": (np.stack(compact) + 1) * is_used})[0]
+    return measures.measure({**arrays, "segment_ids": (np.stack(compact) + 1) * is_used})[0]

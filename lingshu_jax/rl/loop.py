@@ -19,7 +19,8 @@ from lingshu_jax.engines import jax_engine
 from lingshu_jax.models import flops, lora
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import heldout, learner, questions, rewards, rollout, tasks
-from lingshu_jax.stages import inputs, loop, run_folder
+from lingshu_jax.stages import inputs, measures, run_folder
+from lingshu_jax.stages import trainer as trainer_lib
 
 ROLLOUTS = "rollouts"
 
@@ -75,7 +76,9 @@ class _Run:
         total_steps = config.rl.total_steps(
             steps=config.steps, epochs=config.epochs, num_prompts=len(task.prompts)
         )
-        self._trainer = loop.Trainer(config, task.start, total_steps=total_steps, workdir=workdir)
+        self._trainer = trainer_lib.Trainer(
+            config, task.start, total_steps=total_steps, workdir=workdir
+        )
         # Before restoring: the reference is what the stage began with, on a continued run too.
         reference = self._copy_params() if config.rl.kl_coef > 0 else None
         self._trainer.restore()
@@ -111,7 +114,7 @@ class _Run:
             stack.callback(trainer.close)
             writer = metrics.MetricsWriter(self._workdir, after_step=trainer.step)
             stack.callback(writer.close)
-            bar = stack.enter_context(loop.progress_bar(trainer))
+            bar = stack.enter_context(trainer_lib.progress_bar(trainer))
             while trainer.step < trainer.total_steps:
                 for row in self._one_rollout():
                     if trainer.step % self._config.log_every_steps == 0 or "eval/step" in row:
@@ -199,7 +202,7 @@ class _Run:
             ),
             "mfu": None if peak is None else useful / seconds["step"] / peak,
             "goodput": self._watch.goodput(),
-            "memory_bytes": loop.memory_bytes(),
+            "memory_bytes": measures.memory_bytes(),
             **{f"seconds/{name}": value for name, value in seconds.items()},
         }
 

@@ -6,26 +6,20 @@ import dataclasses
 import functools
 import math
 import pathlib
-import resource
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 
-from lingshu_jax.common import checkpoints, errors, metrics, runtime, sharding, structs
+from lingshu_jax.common import metrics, sharding, structs
 from lingshu_jax.data import pipeline, store
-from lingshu_jax.models import flops, hf_config, lora, qwen2_5_vl, sizes
+from lingshu_jax.models import lora, qwen2_5_vl, sizes
 from lingshu_jax.stages import config as stage_config
-from lingshu_jax.stages import initial as initial_weights
-from lingshu_jax.stages import inputs, optim, run_folder, step
-from lingshu_jax.stages import state as train_state
+from lingshu_jax.stages import inputs, measures, optim, run_folder, step
+from lingshu_jax.stages import trainer as trainer_lib
 
-# Beside a checkpoint: the pipeline's state, which is its own matter, and the paths of the trained
-# parameters, which say whether the adapters are all that a run changed.
-DATA, TRAINED = "data", "trained"
+DATA = "data"  # beside a checkpoint: the pipeline's state, which is its own matter
 
 
 def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, Any]:
@@ -56,7 +50,7 @@ def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, An
     config = dataclasses.replace(config, data=data)
     batches = make_pipeline(config, mixture, encoded)
     total_steps = config.steps or batches.num_batches or 0
-    trainer = Trainer(config, start, total_steps=total_steps, workdir=workdir)
+    trainer = trainer_lib.Trainer(config, start, total_steps=total_steps, workdir=workdir)
     dropped, rewritten = [*mixture.dropped, *encoded.dropped], encoded.rewritten
     manifest = mixture.manifest.counted(dropped, rewritten)
     inputs.write_data(workdir, manifest, dropped, start=start, rewritten=rewritten)
@@ -92,7 +86,7 @@ def _check_patterns(config: stage_config.StageConfig, size: sizes.ModelSize) -> 
 def _rows_multiple(config: stage_config.StageConfig) -> int:
     """What the rows of a batch must be a multiple of, where they are computed."""
     parts = sharding.batch_parts(sharding.make_mesh(config.mesh.sizes()))
-    _check_rows(config.data.rows_per_batch, parts)
+    trainer_lib.check_rows(config.data.rows_per_batch, parts)
     return math.lcm(parts * config.accumulation_steps, jax.process_count())
 
 
@@ -127,121 +121,11 @@ def format_summary(summary: dict[str, Any]) -> str:
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in summary.items())
 
 
-class Trainer:
-    """Model, optimizer, state and files of a run; supervised and reinforcement loops share it.
-
-    Attributes:
-      config: The stage.
-      size: The model's sizes.
-      model: The model in its compute dtype.
-      mesh: The devices.
-      groups: Parameters by pattern.
-      optimizer: Over the trained leaves.
-      state: What training changes.
-      total_steps: Optimizer steps of the whole run.
-      workdir: The run's folder.
-    """
-
-    def __init__(
-        self,
-        config: stage_config.StageConfig,
-        start: initial_weights.Initial,
-        *,
-        total_steps: int,
-        workdir: pathlib.Path,
-    ):
-        """Loads the weights, makes the state, writes `params.txt` and the other side files.
-
-        Args:
-          config: The stage.
-          start: Where the weights are.
-          total_steps: Optimizer steps of the whole run.
-          workdir: The run's folder.
-        """
-        self.config, self.size, self.workdir = config, start.size, workdir
-        self.total_steps = total_steps
-        self.mesh = sharding.make_mesh(config.mesh.sizes())
-        _check_rows(config.data.rows_per_batch, sharding.batch_parts(self.mesh))
-        self.model = make_model(config.model, start.size)
-        params = start.load(self.mesh, jnp.dtype(config.model.param_dtype))
-        params = train_state.add_adapters(params, config.lora, self.mesh, seed=config.seed)
-        self.groups = optim.assign_groups(list(optim.flatten(params)), config.trainable)
-        self.optimizer = optim.make_optimizer(config.optim)
-        self.state = train_state.create(params, self.groups, self.optimizer, self.mesh)
-        self._saved = checkpoints.Checkpoints(workdir / "checkpoints", keep=config.keep_checkpoints)
-        if runtime.is_main_host():
-            run_folder.begin(config, workdir)
-            described = optim.describe(params, self.groups, config.optim.weight_decay)
-            (workdir / "params.txt").write_text(described, encoding="utf-8")
-            self._saved.write_assets(
-                start.assets, hf_config.dump(start.size, dtype=config.model.param_dtype)
-            )
-
-    @property
-    def step(self) -> int:
-        """Optimizer steps taken."""
-        return int(self.state.step)
-
-    def restore(self) -> dict[str, Any]:
-        """Goes to the newest checkpoint, if there is one.
-
-        Returns:
-          The JSON values saved beside it; empty at the very start.
-        """
-        if self._saved.latest_step() is None:
-            return {}
-        self.state, meta = train_state.restore(self._saved, self.state, self.mesh)
-        return meta
-
-    def save_if_due(self, meta: dict[str, Any]) -> None:
-        """Saves every `save_every_steps` and at the end.
-
-        Args:
-          meta: JSON values that say how to go on after this step.
-        """
-        if self.step % self.config.save_every_steps == 0 or self.step == self.total_steps:
-            meta = {**meta, TRAINED: list(self.state.trained)}
-            train_state.save(self._saved, self.state, meta, step=self.step)
-
-    def learning_rates(self) -> dict[str, float]:
-        """`lr/<group>` that the next step will use."""
-        return optim.learning_rates(self.groups, self.config.optim, self.total_steps, self.step)
-
-    def leaf_rates(self) -> dict[str, np.float32]:
-        """The same for each trained leaf, by path."""
-        return optim.leaf_rates(self.groups, self.config.optim, self.total_steps, self.step)
-
-    def close(self) -> None:
-        """Waits for the last save."""
-        self._saved.wait()
-        self._saved.close()
-
-
-def make_model(config: stage_config.ModelConfig, size: sizes.ModelSize) -> qwen2_5_vl.Qwen2_5_VL:
-    """The model as a stage computes it.
-
-    Args:
-      config: Dtypes and rematerialisation.
-      size: The sizes.
-    """
-    return qwen2_5_vl.Qwen2_5_VL(
-        size=size,
-        dtype=jnp.dtype(config.compute_dtype),
-        param_dtype=jnp.dtype(config.param_dtype),
-        remat=config.remat,
-    )
-
-
-def _check_rows(rows: int, parts: int) -> None:
-    if rows % parts:
-        raise errors.UserError(
-            f"config.data.rows_per_batch must be a multiple of the {parts} devices along the mesh "
-            f"axes data and fsdp, got {rows}"
-        )
-
-
 def _train(
-    trainer: Trainer, batches: pipeline.Pipeline, data_state: Any, mixture: inputs.Mixture
+    trainer: trainer_lib.Trainer,
+    batches: pipeline.Pipeline,
+    data_state: Any,
+    mixture: inputs.Mixture,
 ) -> list[dict[str, Any]]:
     """The loop proper; returns all metric rows of the run."""
     sources, digest = mixture.names, mixture.manifest.sha256
@@ -257,7 +141,7 @@ def _train(
     )
     writer = metrics.MetricsWriter(trainer.workdir, after_step=trainer.step)
     watch = metrics.Stopwatch(useful=("step",))
-    bar = progress_bar(trainer)
+    bar = trainer_lib.progress_bar(trainer)
     stream = batches.batches(data_state)
     while trainer.step < trainer.total_steps:
         arrays, data_state = next(stream)
@@ -265,9 +149,9 @@ def _train(
         rates = trainer.learning_rates()
         batch = structs.Batch.from_arrays(sharding.place_batch(arrays, trainer.mesh))
         trainer.state, values = step_fn(trainer.state, batch, trainer.leaf_rates())
-        scalars = host_scalars(values, sources)
+        scalars = measures.host_scalars(values, sources)
         watch.lap("step")
-        row = {**scalars, **rates, **describe_batch(arrays, trainer, watch)}
+        row = {**scalars, **rates, **measures.describe_batch(arrays, trainer, watch)}
         is_last = trainer.step == trainer.total_steps
         if trainer.step % trainer.config.log_every_steps == 0 or is_last:
             writer.write(trainer.step, row)
@@ -280,104 +164,3 @@ def _train(
     writer.close()
     bar.close()
     return metrics.read_rows(trainer.workdir)
-
-
-def progress_bar(trainer: Trainer) -> tqdm.tqdm:
-    """A bar over optimizer steps, on the main host only.
-
-    Args:
-      trainer: Gives the stage, the total and where it stands.
-    """
-    return tqdm.tqdm(
-        total=trainer.total_steps,
-        initial=trainer.step,
-        desc=trainer.config.stage,
-        unit="step",
-        disable=not runtime.is_main_host(),
-    )
-
-
-def host_scalars(values: step.Metrics, sources: tuple[str, ...]) -> dict[str, float | None]:
-    """Device scalars as floats; `loss/<source>` only of sources that were in the batch.
-
-    Args:
-      values: From `step.train_step`.
-      sources: Names of the mixture.
-    """
-    values = jax.device_get(values)
-    by_source = values.pop("source_loss", np.zeros(0))
-    named = {
-        f"loss/{name}": float(value)
-        for name, value in zip(sources, by_source, strict=True)
-        if np.isfinite(value)
-    }
-    return {**{name: float(value) for name, value in values.items()}, **named}
-
-
-def describe_batch(
-    arrays: dict[str, np.ndarray], trainer: Trainer, watch: metrics.Stopwatch
-) -> dict[str, float | None]:
-    """Counts, fill, speed and memory of one step.
-
-    Args:
-      arrays: This process's rows; the other processes hold alike.
-      trainer: The run.
-      watch: Its laps are the seconds; they are taken.
-    """
-    work, counts = measure(arrays)
-    work = flops.Work(*(value * jax.process_count() for value in work))
-    laps = watch.take()
-    seconds = max(laps["step"], 1e-9)
-    useful = flops.train_flops(trainer.size, work, trainer.state.trained)
-    peak = flops.peak_flops()
-    return {
-        **counts,
-        "tokens_per_second": work.tokens / seconds,
-        "mfu": None if peak is None else useful / seconds / peak,
-        "goodput": watch.goodput(),
-        "memory_bytes": memory_bytes(),
-        **{f"seconds/{name}": value for name, value in laps.items()},
-    }
-
-
-def measure(arrays: dict[str, np.ndarray]) -> tuple[flops.Work, dict[str, float]]:
-    """The real content of packed rows: for FLOPs, and as metrics.
-
-    Args:
-      arrays: Stacked rows by field name.
-
-    Returns:
-      The work, and `tokens`, `sequences`, `images` (frames), `fill/tokens`, `fill/patches`.
-    """
-    tokens = list(_group_sizes(arrays["segment_ids"]))
-    patches = list(_group_sizes(arrays["patch_frame_ids"]))
-    work = flops.Work(
-        tokens=float(sum(tokens)),
-        token_pairs=float(sum(n * n for n in tokens)),
-        patches=float(sum(patches)),
-        frame_pairs=float(sum(n * n for n in patches)),
-        targets=float(np.count_nonzero(arrays["loss_weights"])),
-    )
-    counts = {
-        "tokens": work.tokens,
-        "sequences": float(len(tokens)),
-        "images": float(len(patches)),
-        "fill/tokens": work.tokens / arrays["segment_ids"].size,
-        "fill/patches": work.patches / arrays["patch_frame_ids"].size,
-    }
-    return work, counts
-
-
-def memory_bytes() -> float:
-    """Peak device memory of the first device; on a CPU the peak of the process."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats:
-        return float(stats["peak_bytes_in_use"])
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-
-
-def _group_sizes(ids: np.ndarray) -> Iterator[int]:
-    """Sizes of the groups of equal id > 0 in each row."""
-    for row in ids:
-        counts = np.bincount(row)
-        yield from (int(count) for count in counts[1:] if count)

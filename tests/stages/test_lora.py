@@ -17,6 +17,7 @@ from lingshu_jax.common import checkpoints, errors, metrics, sharding
 from lingshu_jax.models import axes, lora, qwen2_5_vl
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import initial, loop, optim
+from lingshu_jax.stages import trainer as trainer_lib
 from tests import small
 from tests.stages import test_config, test_loop
 
@@ -77,7 +78,7 @@ def test_adapters_move_and_nothing_else(workdir: pathlib.Path) -> None:
         assert np.all(adapter.scale == 2.0)
         assert (adapter.b != 0).mean() > 0.9, f"{module} did not move"
     trained = {f"{module}/lora_{part}" for module in ADAPTED for part in "ab"}
-    assert set(meta[loop.TRAINED]) == trained
+    assert set(meta[trainer_lib.TRAINED]) == trained
 
 
 def test_a_later_stage_starts_from_the_merged_weights(workdir: pathlib.Path) -> None:
@@ -140,9 +141,9 @@ def with_lora(config_file: pathlib.Path, **changes: Any) -> stage_config.StageCo
     return config
 
 
-def make_trainer(config: stage_config.StageConfig, workdir: pathlib.Path) -> loop.Trainer:
+def make_trainer(config: stage_config.StageConfig, workdir: pathlib.Path) -> trainer_lib.Trainer:
     start = initial.find(pathlib.Path(config.model.init_from))
-    trainer = loop.Trainer(config, start, total_steps=STEPS, workdir=workdir)
+    trainer = trainer_lib.Trainer(config, start, total_steps=STEPS, workdir=workdir)
     trainer.close()  # nothing is saved in these tests
     return trainer
 
