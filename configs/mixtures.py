@@ -4,7 +4,7 @@
 
 The paper names the sets but not how many rows of each it took. A source here is a JSONL file
 of `messages` rows under the data root, named after its set, and of the group that an ablation
-leaves it out by (`--config.data.without="('synthetic',)"`).
+leaves it out by (`--config.data.without=synthetic`).
 """
 
 from lingshu_jax.data import sources
@@ -35,6 +35,8 @@ INSTRUCT = (
     "chexpert_plus",
     "mimic_cxr",
     "rocov2",
+    "pubmedvision_alignment",  # this, rocov2 and the next: captions against local view bias
+    "mimic_cxr_findings",
     "iu_xray",
     "synthetic_vqa",
     "synthetic_ocr",
@@ -86,8 +88,7 @@ GROUPS = {
         "huatuogpt2_gpt4",
         "medqa",
     ),
-    "reasoning": (
-        "synthetic_reasoning",
+    "reasoning": (  # text alone: what an ablation of the paper calls medical CoT text
         "synthetic_text_reasoning",
         "medical_o1_reasoning_sft",
         "medical_r1_distill",
@@ -98,6 +99,7 @@ GROUPS = {
         "synthetic_long_captions",
         "synthetic_vqa",
         "synthetic_ocr",
+        "synthetic_reasoning",
         "synthetic_vqa_rl",
     ),
 }

@@ -5,18 +5,13 @@
     python -m lingshu_jax.train --config=configs/stage4_rl.py:7b --workdir=DIR \
         --config.model.init_from=STAGE3_WORKDIR
 
-Paper (arXiv 2506.07044, 3.1.4, 3.2, Table 5): about 100K verifiable questions, 1 epoch, AdamW,
-learning rate 1e-6 for all parts, rollout batch 512, train batch 128, 16 responses a prompt,
-temperature 1, KL loss coefficient 1e-3, 4,096 tokens, reward 0.5 format + 1.0 accuracy. About 195
-rollout batches, 780 updates. The paper reports small and mixed gains of this stage: seven-set
-mean 61.8 before, 61.5 after, for the 7B model.
+Each value names where it is from: a section or table of the paper (arXiv 2506.07044), or "not
+stated" and what we took instead. EasyR1 is hiyouga/EasyR1 at 669ca30, whose defaults agree with
+every value that the paper states. The paper reports 7B alone; the other sizes take the same
+values, which is our choice.
 
-Not stated there, taken from EasyR1, whose defaults agree with every value that is: both batch
-sizes count prompts; prompt and response 2,048 tokens each; token mean; clip 0.2 low, 0.3 high,
-dual clip 3; KL estimator k3, in the loss; weight decay 1e-2, gradient clip 1.0, constant learning
-rate without warm-up; `<think> <answer>` form. Our own choices: importance weights of learner over
-sampler, capped at 2; image areas up to 1,003,520 pixels, since EasyR1's 4,194,304 would not fit a
-prompt of 2,048 tokens; one checkpoint in 80 updates.
+About 100K verifiable questions (Table 5) are 195 rollout batches, 780 updates. The paper reports
+small and mixed gains of this stage: seven-set mean 61.8 before, 61.5 after, for the 7B model.
 
 Hardware: parameters, moments and gradients of 7B take 16 bytes each and the reference 2, 150 GB
 over the mesh: 4 devices of 80 GB hold it with rows of 4,096 tokens. Time is not known: the sizes
@@ -28,12 +23,14 @@ that the stage runs, in about a minute on 2 CPU cores. Behind `stage3_instruct.p
 """
 
 from configs import mixtures
+from lingshu_jax.common import prompts
 from lingshu_jax.data import sources
 from lingshu_jax.rl import config as rl_config
-from lingshu_jax.stages import config
+from lingshu_jax.stages import config, optim_config
 
 # Rows of the training splits that are kept out of `mixtures.RL`; test splits are for evaluation.
 HELD_OUT = ("vqa_rad_rl_held_out", "slake_rl_held_out", "path_vqa_rl_held_out")
+# 3.1-3.2: one rate for all parts; Figure 6: all are trained.
 TRAINABLE = (("vision/.*", 1e-6), ("merger/.*", 1e-6), ("text/.*", 1e-6))
 
 
@@ -45,35 +42,54 @@ def get_config(arg: str = "7b") -> rl_config.RLStageConfig:
 def _full(size: str) -> rl_config.RLStageConfig:
     return rl_config.RLStageConfig(
         stage="rl",
-        model=config.ModelConfig(init_from=config.hub_folder(size)),
-        data=config.DataConfig(
-            sources=mixtures.files(mixtures.RL),
-            root="data",
-            tokens_per_row=4096,
-            patches_per_row=5632,  # one prompt of the most visual tokens, in whole window slots
-            rows_per_batch=64,
-            normalization="token",
-            min_pixels=200_704,
-            max_pixels=1_003_520,
+        model=config.ModelConfig(
+            init_from=config.hub_folder(size),  # flags name the folder of stage 3
+            param_dtype="float32",  # not stated: our choice, also of the moments
+            compute_dtype="bfloat16",  # not stated: our choice
+            remat="full",  # a matter of memory
         ),
-        optim=config.OptimConfig(
-            trainable=TRAINABLE, warmup_steps=0, final_fraction=1.0, weight_decay=1e-2
+        data=config.DataConfig(
+            sources=mixtures.files(mixtures.RL),  # Table 5
+            root="data",
+            tokens_per_row=4096,  # 3.1-3.2
+            patches_per_row=5632,  # one prompt of the most visual tokens, in whole window slots
+            rows_per_batch=64,  # rows of a pass, a matter of memory
+            normalization="token",  # not stated: EasyR1
+            min_pixels=200_704,  # not stated: Citrus-V, as in stage 1
+            max_pixels=1_003_520,  # our choice: EasyR1's 4,194,304 would not fit 2,048 tokens
+            seed=42,  # not stated: MedEvalKit's
+        ),
+        optim=optim_config.OptimConfig(  # 3.2: AdamW
+            trainable=TRAINABLE,
+            schedule="constant",  # not stated: EasyR1
+            warmup_steps=0,  # not stated: EasyR1
+            weight_decay=1e-2,  # not stated: EasyR1
+            clip_norm=1.0,  # not stated: EasyR1
+            b1=0.9,  # not stated: torch's default
+            b2=0.999,  # not stated: torch's default
+            eps=1e-8,  # not stated: torch's default
         ),
         rl=rl_config.RLConfig(
-            prompts_per_rollout=512,
-            prompts_per_update=128,
-            rollouts_per_prompt=16,
-            max_prompt_tokens=2048,
+            prompts_per_rollout=512,  # 3.2; that it counts prompts is not stated: EasyR1
+            prompts_per_update=128,  # 3.2; the same
+            rollouts_per_prompt=16,  # 3.2
+            max_prompt_tokens=2048,  # not stated: EasyR1; with the next it is the 4,096 of 3.2
             max_new_tokens=2048,
-            temperature=1.0,
-            kl_coef=1e-3,
-            generation_rows=1024,
-            eval=rl_config.EvalConfig(
+            instruction=prompts.ANSWER_FORMAT,  # not stated: EasyR1's <think> and <answer>
+            temperature=1.0,  # 3.2
+            kl_coef=1e-3,  # 3.2; estimator k3 in the loss is not stated: EasyR1
+            clip_low=0.2,  # not stated: EasyR1
+            clip_high=0.3,  # not stated: EasyR1
+            clip_dual=3.0,  # not stated: EasyR1
+            importance_cap=2.0,  # our choice: weights of learner over sampler
+            generation_rows=1024,  # a matter of memory
+            reward=rl_config.RewardConfig(format_weight=0.5, accuracy_weight=1.0),  # 3.1.4
+            eval=rl_config.EvalConfig(  # our choice
                 sources=mixtures.files(HELD_OUT), every_steps=80, prompts=500
             ),
         ),
-        epochs=1,
-        save_every_steps=80,
+        epochs=1,  # 3.1-3.2
+        save_every_steps=80,  # our choice
     )
 
 
@@ -91,7 +107,7 @@ def _tiny() -> rl_config.RLStageConfig:
             min_pixels=56 * 56,
             max_pixels=84 * 84,
         ),
-        optim=config.OptimConfig(
+        optim=optim_config.OptimConfig(
             trainable=(("vision/.*", 5e-4), ("merger/.*", 5e-4), ("text/.*", 5e-4)),
             warmup_steps=6,
             final_fraction=0.1,

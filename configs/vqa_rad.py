@@ -14,7 +14,7 @@ All 203 test images also occur in the training split, so the score says how well
 
 from lingshu_jax.common import errors
 from lingshu_jax.data import sources
-from lingshu_jax.stages import config
+from lingshu_jax.stages import config, optim_config
 
 
 def get_config(arg: str = "tiny") -> config.StageConfig:
@@ -34,7 +34,7 @@ def get_config(arg: str = "tiny") -> config.StageConfig:
             min_pixels=56 * 56,
             max_pixels=112 * 112,
         ),
-        optim=config.OptimConfig(
+        optim=optim_config.OptimConfig(
             trainable=(("vision/.*", 1e-3), ("merger/.*", 1e-3), ("text/.*", 2e-3)),
             warmup_steps=20,
             weight_decay=0.1,

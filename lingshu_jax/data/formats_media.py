@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths
 from lingshu_jax.data import formats, images, volume_files
 
 DICT_KEYS = {"bytes", "path", "url", "detail"}  # Hugging Face's images, OpenAI's image_url
@@ -89,10 +89,15 @@ class MediaFiles:
             raise formats.RowError(f"only local files are read, got {text[:60]!r}")
         try:
             real = os.path.realpath(os.path.join(self.root, text))
+            is_outside = self._inside and os.path.commonpath([real, self._inside]) != self._inside
+            if not is_outside and (may_be_folder or not os.path.isfile(real)):
+                paths.fetch_once(real)
             is_found = os.path.isfile(real) or (may_be_folder and os.path.isdir(real))
+        except errors.UserError as error:  # of a store
+            raise formats.RowError(str(error)) from error
         except (OSError, ValueError) as error:  # half a surrogate pair has no file name
             raise formats.RowError(f"cannot open {text[:200]!r}") from error
-        if self._inside and os.path.commonpath([real, self._inside]) != self._inside:
+        if is_outside:
             raise formats.RowError(f"{text[:200]} is outside the image root {self.root}")
         if not is_found:
             raise formats.RowError(f"no such file: {text[:200]} (looked in {self.root})")

@@ -29,10 +29,12 @@ class Manifest(NamedTuple):
     Attributes:
       sources: One entry a source, from `describe`.
       sha256: Over the sources' options and digests, in their order.
+      absent: Names of sources that were left out because their files are not there.
     """
 
     sources: list[dict[str, Any]]
     sha256: str
+    absent: tuple[str, ...] = ()
 
     def counted(
         self,

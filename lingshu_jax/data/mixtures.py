@@ -73,19 +73,22 @@ class Examples:
                     place = next(wanted, None)
 
 
-def survey(source: sources.Source, root: Path) -> Survey:
+def survey(source: sources.Source, root: Path, *, strict: bool = False) -> Survey:
     """Reads a source and keeps none of its rows.
 
     Args:
       source: What to read.
       root: Folder that its path starts from.
+      strict: Makes the first refused row an error.
 
     Raises:
-      UserError: If it cannot be read.
+      UserError: If it cannot be read, or if a row is refused and `strict` is set.
     """
     found = Survey(0, [], set())
     for row in sources.stream(source, root):
         if isinstance(row, sources.Dropped):
+            if strict:
+                raise errors.UserError(row.text)
             found.dropped.append(row)
         else:
             found = found._replace(good=found.good + 1)
@@ -112,6 +115,33 @@ def without(every: Sequence[sources.Source], groups: Sequence[str]) -> tuple[sou
     left = tuple(source for source in every if source.group not in groups)
     if not left:
         raise errors.UserError(f"data.without leaves no source: {', '.join(groups)}")
+    return left
+
+
+def present(
+    every: Sequence[sources.Source], root: Path, *, skip_absent: bool
+) -> tuple[sources.Source, ...]:
+    """The sources whose files and folders are there.
+
+    Args:
+      every: All sources.
+      root: Folder that their paths start from.
+      skip_absent: Leaves the others out; without it one of them is an error.
+
+    Raises:
+      UserError: Naming everything that is absent, if one source is and none may be, or if all
+        are.
+    """
+    absent = {source.name: sources.absent(source, root) for source in every}
+    left = tuple(source for source in every if not absent[source.name])
+    places = ", ".join(str(place) for found in absent.values() for place in found)
+    if not left:
+        raise errors.UserError(f"no source of data.sources is there; absent: {places}")
+    if places and not skip_absent:
+        raise errors.UserError(
+            f"data.sources: {len(every) - len(left)} of {len(every)} are absent: {places}; "
+            "--config.data.skip_absent leaves them out"
+        )
     return left
 
 

@@ -3,11 +3,12 @@
 """A named source of training rows, and the examples that it gives."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths
 from lingshu_jax.data import formats, readers, targets
 
 # What a source is of, for mixtures without one kind; "" says nothing.
@@ -76,7 +77,7 @@ class Source:
 
     Attributes:
       name: Unique in a mixture; metrics are reported under it.
-      path: File or folder, absolute or relative to `root` of `read`.
+      path: File or folder, absolute or relative to `root` of `read`; perhaps in an object store.
       format: A word of `readers.FORMATS`, see docs/data_formats.md.
       image_root: Folder that all media paths start from; "" means the file's own.
       allow_outside: Media may lie outside the image root, by absolute paths, `..` or links.
@@ -154,12 +155,10 @@ def records(source: Source, root: Path | str = "") -> Iterator[formats.Record | 
       UserError: If the source is ill-formed or its file is missing.
     """
     source.validate()
-    image_root = Path(root, source.image_root).absolute() if source.image_root else None
+    image_root = _image_root(source, root) if source.image_root else None
     if image_root is not None and not image_root.is_dir():
         raise errors.UserError(f"source {source.name!r}: no such image root: {image_root}")
-    return readers.get(source.format).read(
-        Path(root, source.path).absolute(), _options(source, image_root)
-    )
+    return readers.get(source.format).read(_rows_at(source, root), _options(source, image_root))
 
 
 def read(source: Source, root: Path | str = "") -> Reading:
@@ -200,6 +199,18 @@ def stream(source: Source, root: Path | str = "") -> Iterator[Example | Dropped]
             yield Example(**place, messages=row.messages, meta=row.meta, train_on=train_on)
 
 
+def absent(source: Source, root: Path | str = "") -> list[Path]:
+    """What a source names and is not there: its file or folder, its image root.
+
+    Args:
+      source: What is to be read.
+      root: As in `records`.
+    """
+    places = [_rows_at(source, root)]
+    places += [_image_root(source, root)] if source.image_root else []
+    return [place for place in places if not os.path.exists(place)]
+
+
 def row_files(source: Source, root: Path | str = "") -> list[Path]:
     """The files that hold the rows of a source.
 
@@ -210,8 +221,20 @@ def row_files(source: Source, root: Path | str = "") -> list[Path]:
     Raises:
       UserError: If there is none.
     """
-    path = Path(root, source.path).absolute()
-    return readers.get(source.format).row_files(path, _options(source, None))
+    return readers.get(source.format).row_files(_rows_at(source, root), _options(source, None))
+
+
+def _rows_at(source: Source, root: Path | str) -> Path:
+    path = paths.under(root, source.path)
+    paths.fetch_once(str(path))
+    return path
+
+
+def _image_root(source: Source, root: Path | str) -> Path:
+    """Its files are fetched when rows name them (`formats_media.py`)."""
+    path = paths.under(root, source.image_root)
+    paths.fetch_folder(path)
+    return path
 
 
 def _options(source: Source, image_root: Path | None) -> formats.Options:

@@ -7,17 +7,11 @@ the weights before its first update, and serves one or more of them.
 """
 
 import dataclasses
-from typing import Any
 
 from lingshu_jax.common import errors, prompts
 from lingshu_jax.data import sources as data_sources
 from lingshu_jax.rl import advantages
 from lingshu_jax.stages import config as stage_config
-
-
-def _require(condition: bool, field: str, value: Any, allowed: str) -> None:
-    if not condition:
-        raise errors.UserError(f"config.{field} must be {allowed}, got {value!r}")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -32,7 +26,7 @@ class RewardConfig:
         """Raises UserError where a field is out of range."""
         for name in ("format_weight", "accuracy_weight"):
             value = getattr(self, name)
-            _require(value >= 0, f"rl.reward.{name}", value, ">= 0")
+            errors.require(value >= 0, f"rl.reward.{name}", value, ">= 0")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -62,8 +56,8 @@ class EvalConfig:
         for source in self.sources:
             source.validate()
         for name in ("every_steps", "samples_per_prompt"):
-            _require(getattr(self, name) >= 1, f"rl.eval.{name}", getattr(self, name), ">= 1")
-        _require(self.prompts >= 0, "rl.eval.prompts", self.prompts, ">= 0")
+            errors.require(getattr(self, name) >= 1, f"rl.eval.{name}", getattr(self, name), ">= 1")
+        errors.require(self.prompts >= 0, "rl.eval.prompts", self.prompts, ">= 0")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -134,22 +128,24 @@ class RLConfig:
             "max_new_tokens",
             "generation_rows",
         ):
-            _require(getattr(self, name) >= 1, f"rl.{name}", getattr(self, name), ">= 1")
-        _require(
+            errors.require(getattr(self, name) >= 1, f"rl.{name}", getattr(self, name), ">= 1")
+        errors.require(
             self.prompts_per_rollout % self.prompts_per_update == 0,
             "rl.prompts_per_update",
             self.prompts_per_update,
             f"a divisor of prompts_per_rollout {self.prompts_per_rollout}",
         )
         group = self.rollouts_per_prompt
-        _require(group >= 2, "rl.rollouts_per_prompt", group, ">= 2, advantages compare a group")
+        errors.require(
+            group >= 2, "rl.rollouts_per_prompt", group, ">= 2, advantages compare a group"
+        )
         for name in ("temperature", "clip_high", "advantage_eps"):
-            _require(getattr(self, name) > 0, f"rl.{name}", getattr(self, name), "> 0")
-        _require(0 < self.clip_low < 1, "rl.clip_low", self.clip_low, "in (0, 1)")
-        _require(self.clip_dual > 1, "rl.clip_dual", self.clip_dual, "> 1")
-        _require(self.kl_coef >= 0, "rl.kl_coef", self.kl_coef, ">= 0")
+            errors.require(getattr(self, name) > 0, f"rl.{name}", getattr(self, name), "> 0")
+        errors.require(0 < self.clip_low < 1, "rl.clip_low", self.clip_low, "in (0, 1)")
+        errors.require(self.clip_dual > 1, "rl.clip_dual", self.clip_dual, "> 1")
+        errors.require(self.kl_coef >= 0, "rl.kl_coef", self.kl_coef, ">= 0")
         cap = self.importance_cap
-        _require(cap == 0 or cap >= 1, "rl.importance_cap", cap, ">= 1, or 0 for none")
+        errors.require(cap == 0 or cap >= 1, "rl.importance_cap", cap, ">= 1, or 0 for none")
         self.reward.validate()
         self.eval.validate()
 
@@ -170,8 +166,8 @@ class RLStageConfig(stage_config.StageConfig):
         """Raises UserError naming the first field that is out of range."""
         super().validate()
         self.rl.validate()
-        _require(self.stage == "rl", "stage", self.stage, "'rl'")
-        _require(
+        errors.require(self.stage == "rl", "stage", self.stage, "'rl'")
+        errors.require(
             self.accumulation_steps == 1,
             "accumulation_steps",
             self.accumulation_steps,
@@ -179,21 +175,30 @@ class RLStageConfig(stage_config.StageConfig):
         )
         for name in ("sequences_per_row", "sequences_per_batch"):
             value = getattr(self.data, name)
-            _require(value == 0, f"data.{name}", value, "0: rollouts are packed, counted in rows")
+            errors.require(
+                value == 0, f"data.{name}", value, "0: rollouts are packed, counted in rows"
+            )
         patches, policy = self.data.patches_per_row, self.data.too_long
-        _require(patches > 0, "data.patches_per_row", patches, "> 0: rollouts have no lengths yet")
-        _require(policy == "drop", "data.too_long", policy, "'drop': prompts are not rewritten")
+        errors.require(
+            patches > 0, "data.patches_per_row", patches, "> 0: rollouts have no lengths yet"
+        )
+        errors.require(
+            policy == "drop", "data.too_long", policy, "'drop': prompts are not rewritten"
+        )
+        every, weight = self.validation.every_steps, self.optim.z_loss
+        errors.require(every == 0, "validation.every_steps", every, "0: stage 4 has rl.eval")
+        errors.require(weight == 0, "optim.z_loss", weight, "0: it belongs to the cross entropy")
         updates = self.rl.updates_per_rollout
         for name, value in (
             ("steps", self.steps),
             ("save_every_steps", self.save_every_steps),
             ("rl.eval.every_steps", self.rl.eval.every_steps),
         ):
-            _require(
+            errors.require(
                 value % updates == 0, name, value, f"a multiple of the {updates} updates a rollout"
             )
         longest = self.rl.max_prompt_tokens + self.rl.max_new_tokens
-        _require(
+        errors.require(
             longest <= self.data.tokens_per_row,
             "data.tokens_per_row",
             self.data.tokens_per_row,

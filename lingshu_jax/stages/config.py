@@ -11,8 +11,10 @@ import re
 from typing import Any, cast
 
 from lingshu_jax.common import errors
-from lingshu_jax.data import batch_plans, mixtures, packing, sources, too_long
+from lingshu_jax.data import batch_plans, mixtures, packing, too_long
+from lingshu_jax.data import sources as data_sources
 from lingshu_jax.models import layers, sizes
+from lingshu_jax.stages import optim_config
 
 STAGES = ("shallow_align", "deep_align", "instruct", "rl")
 NORMALIZATIONS = ("token", "sequence")
@@ -20,19 +22,6 @@ DTYPES = ("float32", "bfloat16")
 RANDOM = "random"
 TINY = "tiny"
 DEMO = "demo"
-
-
-def _require(condition: bool, field: str, value: Any, allowed: str) -> None:
-    if not condition:
-        raise errors.UserError(f"config.{field} must be {allowed}, got {value!r}")
-
-
-def _is_regex(pattern: str) -> bool:
-    try:
-        re.compile(pattern)
-    except re.error:
-        return False
-    return True
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -56,14 +45,16 @@ class ModelConfig:
 
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
-        _require(bool(self.init_from), "model.init_from", self.init_from, "a folder or 'random'")
+        errors.require(
+            bool(self.init_from), "model.init_from", self.init_from, "a folder or 'random'"
+        )
         if self.init_from == RANDOM:
             sizes.get(self.size)
         for name in ("param_dtype", "compute_dtype"):
             value = getattr(self, name)
-            _require(value in DTYPES, f"model.{name}", value, f"one of {DTYPES}")
+            errors.require(value in DTYPES, f"model.{name}", value, f"one of {DTYPES}")
         known = tuple(layers.REMAT_POLICIES)
-        _require(self.remat in known, "model.remat", self.remat, f"one of {known}")
+        errors.require(self.remat in known, "model.remat", self.remat, f"one of {known}")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -91,10 +82,13 @@ class DataConfig:
       seed: Of the shuffles.
       verify_images: Decode every image once before training, so that a damaged one is
         dropped and counted instead of stopping the run.
+      skip_absent: Leaves out a source whose file or folder is absent, named in the log and in
+        data.json; otherwise an absent one is an error that names all of them.
+      strict: The first refused row is an error; otherwise it is dropped, counted and named.
       cache: Folder of encoded rows, which other runs may share; "" is in the workdir.
     """
 
-    sources: tuple[sources.Source, ...]
+    sources: tuple[data_sources.Source, ...]
     root: str = ""
     without: tuple[str, ...] = ()
     fraction: float = 1.0
@@ -109,6 +103,8 @@ class DataConfig:
     max_pixels: int
     seed: int = 42
     verify_images: bool = False
+    skip_absent: bool = False
+    strict: bool = False
     cache: str = ""
 
     @property
@@ -125,118 +121,48 @@ class DataConfig:
 
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
-        _require(bool(self.sources), "data.sources", self.sources, "at least one source")
+        errors.require(bool(self.sources), "data.sources", self.sources, "at least one source")
         names = [source.name for source in self.sources]
-        _require(len(set(names)) == len(names), "data.sources", names, "of distinct names")
+        errors.require(len(set(names)) == len(names), "data.sources", names, "of distinct names")
         for source in self.sources:
             source.validate()
         mixtures.without(self.sources, self.without)
-        _require(0 < self.fraction <= 1, "data.fraction", self.fraction, "in (0, 1]")
-        _require(self.tokens_per_row >= 2, "data.tokens_per_row", self.tokens_per_row, ">= 2")
+        errors.require(0 < self.fraction <= 1, "data.fraction", self.fraction, "in (0, 1]")
+        errors.require(self.tokens_per_row >= 2, "data.tokens_per_row", self.tokens_per_row, ">= 2")
         patches = self.patches_per_row
-        _require(
+        errors.require(
             patches >= 0 and patches % 64 == 0,
             "data.patches_per_row",
             patches,
             "a multiple of 64, or 0 to have it computed",
         )
         for name in ("sequences_per_batch", "sequences_per_row"):
-            _require(getattr(self, name) >= 0, f"data.{name}", getattr(self, name), ">= 0")
+            errors.require(getattr(self, name) >= 0, f"data.{name}", getattr(self, name), ">= 0")
         fewest = 0 if self.sequences_per_batch else 1
         rows = self.rows_per_batch
-        _require(
+        errors.require(
             rows >= fewest,
             "data.rows_per_batch",
             rows,
             f">= {fewest}" + " without sequences_per_batch" * fewest,
         )
         policies = too_long.POLICIES
-        _require(self.too_long in policies, "data.too_long", self.too_long, f"one of {policies}")
+        errors.require(
+            self.too_long in policies, "data.too_long", self.too_long, f"one of {policies}"
+        )
         known = NORMALIZATIONS
-        _require(
+        errors.require(
             self.normalization in known,
             "data.normalization",
             self.normalization,
             f"one of {known}",
         )
-        _require(
+        errors.require(
             0 < self.min_pixels <= self.max_pixels,
             "data.min_pixels and max_pixels",
             (self.min_pixels, self.max_pixels),
             "positive and in order",
         )
-
-
-@dataclasses.dataclass(kw_only=True)
-class OptimConfig:
-    """AdamW with one peak learning rate a group of parameters.
-
-    Attributes:
-      trainable: Ordered (regex over the whole path, peak learning rate); first match wins;
-        None is frozen: no optimizer state, no weight gradient.
-      warmup_steps: Linear from 0 to the peak.
-      final_fraction: The cosine ends at this share of the peak.
-      weight_decay: Decoupled, on trained kernels and embeddings; not on biases and norms.
-      clip_norm: Gradients are scaled to at most this global norm.
-      b1: Decay of the first moment.
-      b2: Decay of the second moment.
-      eps: Added to the root of the second moment.
-    """
-
-    trainable: tuple[tuple[str, float | None], ...]
-    warmup_steps: int
-    final_fraction: float = 0.0
-    weight_decay: float = 0.0
-    clip_norm: float = 1.0
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-
-    def validate(self) -> None:
-        """Raises UserError where a field is out of range."""
-        _require(bool(self.trainable), "optim.trainable", self.trainable, "at least one pair")
-        _require(self.warmup_steps >= 0, "optim.warmup_steps", self.warmup_steps, ">= 0")
-        _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, ">= 0")
-        for name in ("clip_norm", "eps"):
-            _require(getattr(self, name) > 0, f"optim.{name}", getattr(self, name), "> 0")
-        for name in ("b1", "b2"):
-            value = getattr(self, name)
-            _require(0 <= value < 1, f"optim.{name}", value, "in [0, 1)")
-        fraction = self.final_fraction
-        _require(0 <= fraction <= 1, "optim.final_fraction", fraction, "in [0, 1]")
-        for pattern, rate in self.trainable:
-            _require(_is_regex(pattern), "optim.trainable", pattern, "a regular expression")
-            _require(rate is None or rate > 0, f"optim.trainable[{pattern!r}]", rate, "> 0 or None")
-
-
-@dataclasses.dataclass(kw_only=True)
-class LoraConfig:
-    """Low-rank adapters beside the kernels of some modules; off unless `modules` names some.
-
-    With adapters the stage trains them and nothing else, whatever `optim.trainable` says, unless
-    `train_base` is set. They are merged into the weights wherever a later stage starts.
-
-    Attributes:
-      modules: Regex over whole module paths, as `text/layers/attention/(q|v)` or `.*`; all
-        dense modules of the text, merger and vision blocks may have one.
-      rank: Of the product A B.
-      alpha: The product counts alpha / rank.
-      learning_rate: Peak rate of A and B.
-      train_base: Trains `optim.trainable` beside them.
-    """
-
-    modules: str = ""
-    rank: int = 16
-    alpha: float = 32.0
-    learning_rate: float = 1e-4
-    train_base: bool = False
-
-    def validate(self) -> None:
-        """Raises UserError where a field is out of range."""
-        _require(_is_regex(self.modules), "lora.modules", self.modules, "a regular expression")
-        _require(self.rank >= 1, "lora.rank", self.rank, ">= 1")
-        for name in ("alpha", "learning_rate"):
-            _require(getattr(self, name) > 0, f"lora.{name}", getattr(self, name), "> 0")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -254,7 +180,83 @@ class MeshConfig:
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
         for name, size in self.sizes().items():
-            _require(size >= 1 or size == -1, f"mesh.{name}", size, ">= 1, or -1 for the rest")
+            errors.require(
+                size >= 1 or size == -1, f"mesh.{name}", size, ">= 1, or -1 for the rest"
+            )
+
+
+@dataclasses.dataclass(kw_only=True)
+class GuardConfig:
+    """When a step is not trusted, and what is done then.
+
+    Attributes:
+      spike_factor: A step whose loss exceeds so many times the median of the last good ones is
+        skipped, as one of no finite loss or gradient always is; 0 switches this off. Stage 4
+        does not read it: its loss may be near 0 or negative.
+      spike_window: How many good losses the median is of.
+      max_skipped: After so many skipped steps in a row, weights and optimizer of the last good
+        checkpoint are taken again and the run goes on with the next data.
+      max_rollbacks: After so many of those the run stops.
+      hang_seconds: A host that takes longer over one step is named; 0 switches the watch off.
+    """
+
+    spike_factor: float = 3.0
+    spike_window: int = 100
+    max_skipped: int = 5
+    max_rollbacks: int = 3
+    hang_seconds: float = 1800.0
+
+    def validate(self) -> None:
+        """Raises UserError where a field is out of range."""
+        factor = self.spike_factor
+        errors.require(factor == 0 or factor > 1, "guard.spike_factor", factor, "> 1, or 0 for off")
+        for name in ("spike_window", "max_skipped"):
+            errors.require(getattr(self, name) >= 1, f"guard.{name}", getattr(self, name), ">= 1")
+        for name in ("max_rollbacks", "hang_seconds"):
+            errors.require(getattr(self, name) >= 0, f"guard.{name}", getattr(self, name), ">= 0")
+
+
+@dataclasses.dataclass(kw_only=True)
+class ValidationConfig:
+    """What a run of stages 1 to 3 is examined with while it trains; stage 4 has `rl.eval`.
+
+    Attributes:
+      sources: Rows whose loss is measured; none measures no loss.
+      every_steps: Steps between two examinations, with one before the first step and one at
+        the end; 0 makes none.
+      rows: At most so many rows of all sources are read.
+      benchmarks: Names of small benchmarks, separated by commas; "" asks none.
+      data_dir: Folder of the benchmarks.
+      samples: At most so many questions of each benchmark.
+      max_new_tokens: Longer answers are cut.
+      shown: So many answers are kept for the report.
+    """
+
+    sources: tuple[data_sources.Source, ...] = ()
+    every_steps: int = 0
+    rows: int = 256
+    benchmarks: str = ""
+    data_dir: str = ""
+    samples: int = 64
+    max_new_tokens: int = 32
+    shown: int = 6
+
+    def validate(self) -> None:
+        """Raises UserError where a field is out of range."""
+        for source in self.sources:
+            source.validate()
+        for name in ("every_steps", "shown"):
+            value = getattr(self, name)
+            errors.require(value >= 0, f"validation.{name}", value, ">= 0")
+        for name in ("rows", "samples", "max_new_tokens"):
+            value = getattr(self, name)
+            errors.require(value >= 1, f"validation.{name}", value, ">= 1")
+        errors.require(
+            not self.every_steps or bool(self.sources) or bool(self.benchmarks),
+            "validation.every_steps",
+            self.every_steps,
+            "0 where validation.sources and validation.benchmarks are empty",
+        )
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -267,6 +269,8 @@ class StageConfig:
       data: What is read.
       optim: What is trained, and how.
       lora: Adapters that are trained instead, or as well.
+      guard: When a step is skipped, a run rolled back, a host called hung.
+      validation: What is measured on other rows while it trains.
       mesh: How devices are laid out.
       epochs: Passes over the mixture; 0 where `steps` says how long.
       steps: Optimizer steps; 0 where `epochs` says how long.
@@ -275,13 +279,17 @@ class StageConfig:
       keep_checkpoints: How many of the newest stay.
       log_every_steps: Steps between metric rows.
       seed: Of everything random but the data order.
+      profile_steps: "10:15" traces the steps 10 to 14 with `jax.profiler`; "" none.
+      wandb: Project of Weights & Biases that metrics go to as well; "" sends nothing.
     """
 
     stage: str
     model: ModelConfig
     data: DataConfig
-    optim: OptimConfig
-    lora: LoraConfig = dataclasses.field(default_factory=LoraConfig)
+    optim: optim_config.OptimConfig
+    lora: optim_config.LoraConfig = dataclasses.field(default_factory=optim_config.LoraConfig)
+    guard: GuardConfig = dataclasses.field(default_factory=GuardConfig)
+    validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     epochs: int = 0
     steps: int = 0
@@ -290,39 +298,72 @@ class StageConfig:
     keep_checkpoints: int = 2
     log_every_steps: int = 1
     seed: int = 42
+    profile_steps: str = ""
+    wandb: str = ""
 
     @property
-    def trainable(self) -> tuple[tuple[str, float | None], ...]:
-        """The groups of the run: `optim.trainable`, behind those of the adapters if there are."""
-        lora = self.lora
+    def rules(self) -> tuple[optim_config.Rule, ...]:
+        """What is trained: `optim.trainable`, behind the adapters if there are."""
+        lora, own = self.lora, self.optim.trainable
         if not lora.modules:
-            return self.optim.trainable
-        adapters = ((".*/lora_scale", None), (".*/lora_[ab]", lora.learning_rate))
-        return (*adapters, *(self.optim.trainable if lora.train_base else ((".*", None),)))
+            return self.optim.rules(own)
+        options, base = dict(lora.options), own if lora.train_base else ((".*", None),)
+        adapters = ((".*/lora_scale", None), (".*/lora_[ab]", lora.learning_rate, options))
+        return self.optim.rules((*adapters, *base))
+
+    @property
+    def step_settings(self) -> dict[str, Any]:
+        """What holds for every step and every group of parameters, for `params.txt`."""
+        optim, data, model = self.optim, self.data, self.model
+        return {
+            "optimizer": f"AdamW, b1 {optim.b1:g}, b2 {optim.b2:g}, eps {optim.eps:g}",
+            "clip_norm": optim.clip_norm,
+            "z_loss": optim.z_loss,
+            "normalization": data.normalization,
+            "rows_per_batch": data.rows_per_batch,
+            "sequences_per_batch": data.sequences_per_batch or "as many as fit",
+            "tokens_per_row": data.tokens_per_row,
+            "accumulation_steps": self.accumulation_steps,
+            "param_dtype": model.param_dtype,
+            "compute_dtype": model.compute_dtype,
+        }
 
     def validate(self) -> None:
         """Raises UserError naming the first field that is out of range."""
-        _require(self.stage in STAGES, "stage", self.stage, f"one of {STAGES}")
-        for part in (self.model, self.data, self.optim, self.lora, self.mesh):
+        errors.require(self.stage in STAGES, "stage", self.stage, f"one of {STAGES}")
+        for part in (self.model, self.data, self.optim, self.lora, self.guard):
             part.validate()
-        _require(
+        for part in (self.validation, self.mesh):
+            part.validate()
+        errors.require(
             (self.steps > 0) != (self.epochs > 0),
             "steps and epochs",
             (self.steps, self.epochs),
             "one of them positive, the other 0",
         )
         for name in ("save_every_steps", "keep_checkpoints", "log_every_steps"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+            errors.require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         if not self.epochs:
             counted = [source.name for source in self.data.sources if source.epochs]
-            _require(not counted, "data.sources", counted, "without epochs where steps are counted")
+            errors.require(
+                not counted, "data.sources", counted, "without epochs where steps are counted"
+            )
         accumulation, rows = self.accumulation_steps, self.data.rows_per_batch
-        _require(
+        errors.require(
             accumulation >= 1 and rows % accumulation == 0,
             "accumulation_steps",
             accumulation,
             f"a divisor of data.rows_per_batch {rows}",
         )
+        profiled = self.profile_steps
+        errors.require(
+            not profiled or _is_range(profiled), "profile_steps", profiled, "'FIRST:END', or ''"
+        )
+
+
+def _is_range(text: str) -> bool:
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    return bool(match) and int(match[1]) < int(match[2])
 
 
 def hub_folder(size: str) -> str:
@@ -334,8 +375,8 @@ def hub_folder(size: str) -> str:
     Raises:
       UserError: If the size is unknown.
     """
-    known = tuple(name for name in sizes.SIZES if name != TINY)
-    _require(size in known, "<variant>", size, f"one of {(TINY, *known)}")
+    known = sizes.PUBLISHED
+    errors.require(size in known, "<variant>", size, f"one of {(TINY, *known)}")
     return f"Qwen/Qwen2.5-VL-{size.upper()}-Instruct"
 
 

@@ -15,10 +15,17 @@ CHUNK_TOKENS = 1024
 
 
 class TokenLogprobs(NamedTuple):
-    """Per target: log p of its token, and the entropy of the distribution it came from, nats."""
+    """Of every target, in nats.
 
-    logprobs: Float[Array, " X"]
-    entropies: Float[Array, " X"]
+    Attributes:
+      logprobs: log p of its token.
+      entropies: Of the distribution it came from.
+      log_z: Logarithm of the sum that the distribution was divided by.
+    """
+
+    logprobs: Float[Array, "*X"]
+    entropies: Float[Array, "*X"]
+    log_z: Float[Array, "*X"]
 
 
 class WeightedSum(NamedTuple):
@@ -38,8 +45,9 @@ def chunked_logprobs(
     labels: Int[Array, " X"],
     *,
     chunk_tokens: int = CHUNK_TOKENS,
+    differentiate_log_z: bool = False,
 ) -> TokenLogprobs:
-    """log softmax(hidden head)[labels] and its entropy, a chunk of targets at a time.
+    """log softmax(hidden head)[labels], entropy and log Z, a chunk of targets at a time.
 
         logits = hidden head;  log Z = logsumexp(logits)
         logprob = logits[label] - log Z;  entropy = -sum_v p_v log p_v
@@ -49,6 +57,8 @@ def chunked_logprobs(
       head: Output head, in the compute dtype; products accumulate in float32.
       labels: Target token ids.
       chunk_tokens: Logits of this many targets are alive at a time, forward and backward.
+      differentiate_log_z: Lets a gradient flow through the returned log Z; without one the
+        backward pass has nothing to do for it.
 
     Returns:
       float32 values for each target.
@@ -65,16 +75,22 @@ def chunked_logprobs(
         log_z = jax.nn.logsumexp(logits, axis=-1)
         chosen = jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
         all_logprobs = logits - log_z[:, None]
-        return chosen - log_z, -jnp.sum(jnp.exp(all_logprobs) * all_logprobs, axis=-1)
+        entropies = -jnp.sum(jnp.exp(all_logprobs) * all_logprobs, axis=-1)
+        given = log_z if differentiate_log_z else jax.lax.stop_gradient(log_z)
+        return TokenLogprobs(chosen - log_z, entropies, given)
 
-    logprobs, entropies = jax.lax.map(lambda xs: one_chunk(*xs), (hidden, labels))
-    return TokenLogprobs(logprobs.reshape(-1)[:targets], entropies.reshape(-1)[:targets])
+    chunks = jax.lax.map(lambda xs: one_chunk(*xs), (hidden, labels))
+    return TokenLogprobs(*(values.reshape(-1)[:targets] for values in chunks))
 
 
 def token_logprobs(
-    hidden: Float[Array, "B T D"], head: Float[Array, "D V"], tokens: Int[Array, "B T"]
-) -> tuple[Float[Array, "B T"], Float[Array, "B T"]]:
-    """log p of every token given those before it, and the entropy of that prediction.
+    hidden: Float[Array, "B T D"],
+    head: Float[Array, "D V"],
+    tokens: Int[Array, "B T"],
+    *,
+    differentiate_log_z: bool = False,
+) -> TokenLogprobs:
+    """log p of every token given those before it; entropy and log Z of that prediction.
 
     Token t is predicted from hidden state t - 1; token 0 has no prediction and gets 0.
     A segment's first token is predicted from another segment: its weight must be 0.
@@ -83,18 +99,20 @@ def token_logprobs(
       hidden: Normalised hidden states of packed rows.
       head: Output head.
       tokens: Token ids of the same rows.
+      differentiate_log_z: As in `chunked_logprobs`.
 
     Returns:
-      Log-probabilities and entropies, float32, at the target's place.
+      float32 arrays of B rows of T, at the target's place.
     """
     rows, length, width = hidden.shape
-    flat = chunked_logprobs(hidden[:, :-1].reshape(-1, width), head, tokens[:, 1:].reshape(-1))
-    shape = (rows, length - 1)
-    first = ((0, 0), (1, 0))
-    return (
-        jnp.pad(flat.logprobs.reshape(shape), first),
-        jnp.pad(flat.entropies.reshape(shape), first),
+    flat = chunked_logprobs(
+        hidden[:, :-1].reshape(-1, width),
+        head,
+        tokens[:, 1:].reshape(-1),
+        differentiate_log_z=differentiate_log_z,
     )
+    shape, first = (rows, length - 1), ((0, 0), (1, 0))
+    return TokenLogprobs(*(jnp.pad(values.reshape(shape), first) for values in flat))
 
 
 def next_token_loss(
@@ -112,3 +130,20 @@ def next_token_loss(
       loss_weights: Weight of each token as a target, >= 0.
     """
     return WeightedSum(-jnp.sum(loss_weights * logprobs), jnp.sum(loss_weights))
+
+
+def z_penalty(log_z: Float[Array, "B T"], loss_weights: Float[Array, "B T"]) -> WeightedSum:
+    """Weighted square of log Z, which keeps the logits from drifting; a sum and its weight.
+
+        total = sum_t w_t (log Z_t)^2;  weight = sum_t w_t
+
+    Cross entropy does not change when all logits of a target grow alike, log Z does. The weights
+    are those of the loss, so that both have one denominator.
+
+    Args:
+      log_z: From `token_logprobs`, differentiated.
+      loss_weights: Weight of each token as a target, >= 0.
+
+    Source: arXiv:2204.02311, 5 (coefficient 1e-4 there).
+    """
+    return WeightedSum(jnp.sum(loss_weights * jnp.square(log_z)), jnp.sum(loss_weights))

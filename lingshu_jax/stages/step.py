@@ -7,94 +7,137 @@ Axes: B rows of the global batch, A accumulation steps.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float
 
 from lingshu_jax.common import structs
 from lingshu_jax.models import qwen2_5_vl
-from lingshu_jax.stages import losses, optim
+from lingshu_jax.stages import guard, losses, optim
 from lingshu_jax.stages import state as train_state
 
 Metrics = dict[str, Array]
+
+
+class BatchLoss(NamedTuple):
+    """Sums over a batch, with their weights.
+
+    Attributes:
+      loss: Cross entropy.
+      by_source: The same of each source; no gradient flows.
+      z: Squares of log Z under the same weights.
+    """
+
+    loss: losses.WeightedSum
+    by_source: losses.WeightedSum
+    z: losses.WeightedSum
 
 
 def train_step(
     state: train_state.TrainState,
     batch: structs.Batch,
     rates: Mapping[str, Any],
+    max_loss: Any = np.inf,
     *,
     model: qwen2_5_vl.Qwen2_5_VL,
     optimizer: optax.GradientTransformation,
     accumulation_steps: int,
     num_sources: int,
+    z_loss: float = 0.0,
 ) -> tuple[train_state.TrainState, Metrics]:
     """One optimizer step on a global batch.
 
     Losses and gradients are weighted sums over all micro-batches, rows and devices, divided
     once by the weight of the whole batch: how it is cut does not change the number.
 
+    A step whose loss or gradient is not finite, or whose loss exceeds `max_loss`, is counted but
+    leaves weights and optimizer state as they were, bit by bit.
+
     Args:
       state: Before the step; donate it.
       batch: B rows; B divides by `accumulation_steps`.
       rates: Path -> learning rate of every trained leaf.
+      max_loss: From `guard.Guard.max_loss`; data, so that another limit is the same program.
       model: The model.
       optimizer: From `optim.make_optimizer`.
       accumulation_steps: A, micro-batches one after the other.
       num_sources: Sources of the mixture, for the loss of each.
+      z_loss: Weight of the mean square of log Z beside the cross entropy; 0 leaves it out.
 
     Returns:
-      The state after the step, and scalars by name (`loss`, `grad_norm`,
-      `grad_norm/<part>`, and `source_loss` with one entry a source, NaN where absent).
+      The state after the step, and scalars by name (`loss`, the cross entropy alone, `z_loss`
+      where it has a weight, `grad_norm`, `grad_norm/<part>`, `skipped` and why, and
+      `source_loss` with one entry a source, NaN where absent).
     """
 
     def sums(trained: optim.Leaves, micro: structs.Batch) -> tuple[Array, Any]:
         params = optim.unflatten({**trained, **state.frozen})
-        loss, by_source = batch_loss(params, micro, model=model, num_sources=num_sources)
-        return loss.total, (loss, by_source)
+        out = batch_loss(params, micro, model=model, num_sources=num_sources, with_z=bool(z_loss))
+        return out.loss.total + z_loss * out.z.total if z_loss else out.loss.total, out
 
-    gradients, (loss, by_source) = accumulate(sums, state.trained, batch, accumulation_steps)
-    scale = 1.0 / jnp.maximum(loss.weight, 1e-20)
-    gradients = jax.tree.map(lambda g: g * scale.astype(g.dtype), gradients)
-    directions, opt_state = optimizer.update(gradients, state.opt_state, state.trained)
+    gradients, out = accumulate(sums, state.trained, batch, accumulation_steps)
+    scale = 1.0 / jnp.maximum(out.loss.weight, 1e-20)
+    # float32: a scale rounded to bfloat16 would be another learning rate.
+    gradients = jax.tree.map(lambda g: (g.astype(jnp.float32) * scale).astype(g.dtype), gradients)
+    with jax.named_scope("optimizer"):
+        directions, opt_state = optimizer.update(gradients, state.opt_state, state.trained)
+        moved = optim.descend(state.trained, directions, rates)
+    norms = gradient_norms(gradients)
+    is_good, flags = guard.judge(out.loss.mean(), norms["grad_norm"], max_loss)
     metrics = {
-        "loss": loss.mean(),
-        "source_loss": by_source.total / by_source.weight,
-        **gradient_norms(gradients),
+        "loss": out.loss.mean(),
+        "source_loss": out.by_source.total / out.by_source.weight,
+        **({"z_loss": z_loss * out.z.mean()} if z_loss else {}),
+        **norms,
+        **flags,
     }
     state = dataclasses.replace(
         state,
         step=state.step + 1,
-        trained=optim.descend(state.trained, directions, rates),
-        opt_state=opt_state,
+        trained=guard.choose(is_good, moved, state.trained),
+        opt_state=guard.choose(is_good, opt_state, state.opt_state),
     )
     return state, metrics
 
 
 def batch_loss(
-    params: Any, batch: structs.Batch, *, model: qwen2_5_vl.Qwen2_5_VL, num_sources: int
-) -> tuple[losses.WeightedSum, losses.WeightedSum]:
-    """Next-token loss of a batch, whole and by source, as sums and weights.
+    params: Any,
+    batch: structs.Batch,
+    *,
+    model: qwen2_5_vl.Qwen2_5_VL,
+    num_sources: int,
+    with_z: bool = False,
+) -> BatchLoss:
+    """Next-token loss of a batch, whole and by source, and squares of log Z.
 
     Args:
       params: Nested dict of all parameters.
       batch: Packed rows.
       model: The model.
       num_sources: Sources of the mixture.
+      with_z: Whether a gradient flows through log Z.
     """
     hidden = qwen2_5_vl.apply(model, params, batch)
     head = qwen2_5_vl.apply(model, params, method=model.head_kernel)
-    logprobs, _ = losses.token_logprobs(hidden, head, batch.tokens)
+    with jax.named_scope("loss"):
+        logprobs, _, log_z = losses.token_logprobs(
+            hidden, head, batch.tokens, differentiate_log_z=with_z
+        )
     weights = batch.loss_weights
     sources = jnp.where(batch.source_ids >= 0, batch.source_ids, num_sources)
     zeros = jnp.zeros(num_sources + 1)
     by_source = losses.WeightedSum(
         zeros.at[sources].add(-weights * logprobs)[:-1], zeros.at[sources].add(weights)[:-1]
     )
-    return losses.next_token_loss(logprobs, weights), jax.lax.stop_gradient(by_source)
+    return BatchLoss(
+        losses.next_token_loss(logprobs, weights),
+        jax.lax.stop_gradient(by_source),
+        losses.z_penalty(log_z, weights),
+    )
 
 
 def accumulate(

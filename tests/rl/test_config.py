@@ -55,6 +55,7 @@ BAD = {
     "other_stage": ("stage", "instruct", "stage must be 'rl', got 'instruct'"),
     "accumulation": ("accumulation_steps", 2, "accumulation_steps must be 1"),
     "lonely_rows": ("data.sequences_per_row", 1, "data.sequences_per_row must be 0"),
+    "z_loss": ("optim.z_loss", 1e-4, "optim.z_loss must be 0: it belongs to the cross entropy"),
     "reward_weight": ("rl.reward.format_weight", -0.5, "rl.reward.format_weight must be >= 0"),
     "eval_samples": ("rl.eval.samples_per_prompt", 0, "rl.eval.samples_per_prompt must be >= 1"),
 }
@@ -68,3 +69,10 @@ def test_a_bad_value_is_named(case):
     with pytest.raises(errors.UserError) as raised:
         config.validate()
     assert message in str(raised.value)
+
+
+def test_what_examines_stages_1_to_3_is_refused():
+    config = stage4_rl.get_config("7b")
+    config.validation.benchmarks, config.validation.every_steps = "vqa_rad", 20
+    with pytest.raises(errors.UserError, match="validation.every_steps must be 0: stage 4 has rl."):
+        config.validate()

@@ -22,7 +22,12 @@ GOLDEN = REPO / "tests" / "golden"
 VARIANTS = ("tiny", "3b", "7b", "32b", "72b")
 STAGES = tuple(path.stem for path in sorted((REPO / "configs").glob("stage*.py")))
 SIZED = ("recipe", *STAGES)  # these exist in every size
-CASES = [("vqa_rad", "tiny"), *((name, variant) for name in SIZED for variant in VARIANTS)]
+CASES = [
+    ("vqa_rad", "tiny"),
+    *(("ablation", variant) for variant in ("tiny", "7b")),
+    *(("real_run", variant) for variant in ("small", "base")),
+    *((name, variant) for name in SIZED for variant in VARIANTS),
+]
 EACH_SIZED = pytest.mark.parametrize("name", SIZED)
 EACH_CASE = pytest.mark.parametrize(("name", "variant"), CASES)
 
@@ -189,9 +194,16 @@ UNKNOWN_FORMAT = (sources.Source(name="a", path="x", format="csv"),)
         ("data.normalization", "row", "one of ('token', 'sequence')"),
         ("data.min_pixels", 10**9, "positive and in order"),
         ("data.min_pixels", 0, "positive and in order"),
-        ("optim.trainable", (), "at least one pair"),
+        ("optim.trainable", (), "at least one entry"),
         ("optim.trainable", ((".*", -1e-3),), "> 0 or None"),
         ("optim.trainable", (("(", 1e-3),), "a regular expression"),
+        ("optim.trainable", ((".*",),), "of (regex, peak) or (regex, peak, options)"),
+        ("optim.trainable", ((".*", 1.0, 0.1),), "a dict of ('weight_decay', 'schedule'"),
+        ("optim.trainable", ((".*", 1.0, {"decay": 0.1}),), "the known are ('weight_decay',"),
+        ("optim.trainable", ((".*", 1.0, {"weight_decay": -0.5}),), "['.*'].weight_decay must be"),
+        ("optim.trainable", ((".*", 1.0, {"schedule": "step"}),), "one of ('constant', 'linear'"),
+        ("optim.schedule", "step", "one of ('constant', 'linear', 'cosine', 'wsd')"),
+        ("optim.z_loss", -1e-4, ">= 0"),
         ("optim.warmup_steps", -1, ">= 0"),
         ("optim.weight_decay", -0.1, ">= 0"),
         ("optim.clip_norm", 0.0, "> 0"),
@@ -202,6 +214,22 @@ UNKNOWN_FORMAT = (sources.Source(name="a", path="x", format="csv"),)
         ("lora.rank", 0, ">= 1"),
         ("lora.alpha", 0.0, "> 0"),
         ("lora.learning_rate", -1.0, "> 0"),
+        ("lora.options", (("final_fraction", 2.0),), "in [0, 1]"),
+        ("lora.options", ("schedule", "wsd"), "of pairs (name, value)"),
+        ("guard.spike_factor", 0.5, "> 1, or 0"),
+        ("guard.spike_window", 0, ">= 1"),
+        ("guard.max_skipped", 0, ">= 1"),
+        ("guard.max_rollbacks", -1, ">= 0"),
+        ("guard.hang_seconds", -1.0, ">= 0"),
+        ("validation.every_steps", -1, ">= 0"),
+        ("validation.every_steps", 5, "0 where validation.sources and validation.benchmarks"),
+        ("validation.sources", UNKNOWN_FORMAT, "known: array_record, easyr1"),
+        ("validation.rows", 0, ">= 1"),
+        ("validation.samples", 0, ">= 1"),
+        ("validation.max_new_tokens", 0, ">= 1"),
+        ("validation.shown", -1, ">= 0"),
+        ("profile_steps", "10", "'FIRST:END', or ''"),
+        ("profile_steps", "15:10", "'FIRST:END', or ''"),
         ("mesh.fsdp", 0, ">= 1, or -1"),
     ],
 )

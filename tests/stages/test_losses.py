@@ -28,7 +28,9 @@ def labels(rng: np.random.Generator) -> jax.Array:
 def plain(hidden: jax.Array, head: jax.Array, labels: jax.Array) -> losses.TokenLogprobs:
     logprobs = jax.nn.log_softmax(hidden @ head, axis=-1)
     chosen = jnp.take_along_axis(logprobs, labels[:, None], axis=-1)[:, 0]
-    return losses.TokenLogprobs(chosen, -jnp.sum(jnp.exp(logprobs) * logprobs, axis=-1))
+    log_z = jnp.log(jnp.sum(jnp.exp(hidden @ head), axis=-1))
+    entropies = -jnp.sum(jnp.exp(logprobs) * logprobs, axis=-1)
+    return losses.TokenLogprobs(chosen, entropies, log_z)
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 11, 1024], ids=["one", "uneven", "all", "more"])
@@ -39,6 +41,7 @@ def test_chunks_equal_all_logits_at_once(
     theirs = plain(hidden, head, labels)
     np.testing.assert_allclose(ours.logprobs, theirs.logprobs, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(ours.entropies, theirs.entropies, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours.log_z, theirs.log_z, rtol=1e-5, atol=1e-6)
 
 
 def test_shifted_labels_fail(hidden: jax.Array, head: jax.Array, labels: jax.Array) -> None:
@@ -53,10 +56,12 @@ def test_gradients_of_chunks_equal_plain_ones(
 ) -> None:
     def total(function, hidden, head):
         out = function(hidden, head, labels)
-        return jnp.sum(jnp.arange(TARGETS) * out.logprobs) + jnp.sum(out.entropies)
+        return jnp.sum(jnp.arange(TARGETS) * (out.logprobs + out.log_z**2) + out.entropies)
 
     def chunked(hidden, head, labels):
-        return losses.chunked_logprobs(hidden, head, labels, chunk_tokens=4)
+        return losses.chunked_logprobs(
+            hidden, head, labels, chunk_tokens=4, differentiate_log_z=True
+        )
 
     ours = jax.grad(lambda *x: total(chunked, *x), argnums=(0, 1))(hidden, head)
     theirs = jax.grad(lambda *x: total(plain, *x), argnums=(0, 1))(hidden, head)
@@ -113,15 +118,43 @@ def test_a_token_is_predicted_from_the_one_before(
 ) -> None:
     rows = jnp.stack([hidden, hidden[::-1]])
     tokens = jnp.stack([labels, labels[::-1]])
-    logprobs, entropies = losses.token_logprobs(rows, head, tokens)
-    assert logprobs.shape == entropies.shape == tokens.shape
-    assert not logprobs[:, 0].any() and not entropies[:, 0].any()
+    logprobs, entropies, log_z = losses.token_logprobs(rows, head, tokens)
+    assert logprobs.shape == entropies.shape == log_z.shape == tokens.shape
+    assert not any(values[:, 0].any() for values in (logprobs, entropies, log_z))
     for row in range(2):
         expected = plain(rows[row, :-1], head, tokens[row, 1:])
         np.testing.assert_allclose(logprobs[row, 1:], expected.logprobs, rtol=1e-5)
         np.testing.assert_allclose(entropies[row, 1:], expected.entropies, rtol=1e-5)
+        np.testing.assert_allclose(log_z[row, 1:], expected.log_z, rtol=1e-5)
         same_place = plain(rows[row, 1:], head, tokens[row, 1:])
         assert np.abs(logprobs[row, 1:] - same_place.logprobs).max() > 0.1
+
+
+def test_log_z_has_a_gradient_only_where_it_is_asked_for(
+    hidden: jax.Array, head: jax.Array, labels: jax.Array
+) -> None:
+    def penalty(hidden: jax.Array, *, differentiate: bool) -> jax.Array:
+        out = losses.token_logprobs(
+            hidden[None], head, labels[None], differentiate_log_z=differentiate
+        )
+        return losses.z_penalty(out.log_z, jnp.ones((1, TARGETS))).total
+
+    asked = jax.grad(lambda x: penalty(x, differentiate=True))(hidden)
+    assert (np.abs(asked[:-1]).max(axis=1) > 1e-3).all()
+    assert not jax.grad(lambda x: penalty(x, differentiate=False))(hidden).any()
+
+
+def test_the_z_penalty_by_hand() -> None:
+    """Logits of c and c make log Z = c + log 2; the cross entropy knows nothing of c."""
+    head = jnp.ones((1, 2), jnp.float32)
+    hidden = jnp.array([[[0.0], [3.0], [7.0]]], jnp.float32)
+    out = losses.token_logprobs(hidden, head, jnp.array([[0, 1, 1]]))
+    weights = jnp.array([[0.0, 0.5, 0.25]])
+    penalty = losses.z_penalty(out.log_z, weights)
+    expected = 0.5 * np.log(2) ** 2 + 0.25 * (3 + np.log(2)) ** 2
+    np.testing.assert_allclose(penalty.total, expected, rtol=1e-6)
+    assert float(penalty.weight) == 0.75
+    np.testing.assert_allclose(out.logprobs[0, 1:], -np.log(2), rtol=1e-6)
 
 
 def test_the_loss_is_a_sum_and_its_weight(rng: np.random.Generator) -> None:
@@ -131,6 +164,38 @@ def test_the_loss_is_a_sum_and_its_weight(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(loss.total, -np.sum(logprobs * weights), rtol=1e-6)
     assert float(loss.weight) == 3.0
     np.testing.assert_allclose(loss.mean(), loss.total / 3.0)
+
+
+# Trained tokens of a sequence, and the loss of each of them: the example of docs/stages.md.
+SEQUENCES = ((20, 3.0), (30, 2.5), (50, 2.0), (900, 1.0))
+
+
+def mean_loss(rows: tuple[tuple[int, ...], ...], normalization: str) -> float:
+    """Of sequences laid out in rows: one sum over all of them, one weight."""
+    lengths, values = zip(*SEQUENCES, strict=True)
+    losses_of_rows = []
+    for row in rows:
+        each = [lengths[i] for i in row]
+        logprobs = -np.repeat([values[i] for i in row], each)
+        weights = np.repeat([1 / n if normalization == "sequence" else 1 for n in each], each)
+        arrays = (jnp.asarray([x], jnp.float32) for x in (logprobs, weights))
+        losses_of_rows.append(losses.next_token_loss(*arrays))
+    total = jax.tree.map(lambda *parts: sum(parts), *losses_of_rows)
+    return float(total.mean())
+
+
+@pytest.mark.parametrize(
+    "rows", [((0,), (1,), (2,), (3,)), ((0, 1, 2), (3,)), ((3, 1, 0, 2),)], ids=["4", "2", "1"]
+)
+def test_layout_does_not_change_the_loss(rows: tuple[tuple[int, ...], ...]) -> None:
+    assert mean_loss(rows, "sequence") == pytest.approx(2.125)
+    assert mean_loss(rows, "token") == pytest.approx(1.135)
+
+
+def test_the_mean_of_row_means_depends_on_the_layout() -> None:
+    """What a trainer of one row a device makes of the same sequences."""
+    parts = ((0, 1, 2),), ((3,),)
+    assert np.mean([mean_loss(rows, "token") for rows in parts]) == pytest.approx(1.675)
 
 
 def test_padding_has_neither_loss_nor_gradient(rng: np.random.Generator) -> None:

@@ -6,6 +6,8 @@ The optimizer here is a trace without memory: its state after a step is the grad
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,8 +17,8 @@ import optax
 import pytest
 
 from lingshu_jax.common import structs
-from lingshu_jax.stages import config as stage_config
-from lingshu_jax.stages import optim, step
+from lingshu_jax.models import qwen2_5_vl
+from lingshu_jax.stages import losses, optim, optim_config, step
 from lingshu_jax.stages import state as train_state
 from tests import small
 from tests.models import goldens
@@ -26,7 +28,7 @@ TOLERANCE, MARGIN = 1e-5, 100
 TEXT_FROZEN = (("vision/.*", 1e-2), ("merger/.*", 1e-2), ("text/.*", None))
 
 train_step = goldens.compiled_quickly(
-    static_argnames=("model", "optimizer", "accumulation_steps", "num_sources")
+    static_argnames=("model", "optimizer", "accumulation_steps", "num_sources", "z_loss")
 )(step.train_step)
 TRACE = optax.trace(decay=0.0)
 
@@ -35,6 +37,7 @@ class Outcome(NamedTuple):
     """Numbers of a step and the gradient of every leaf."""
 
     loss: float
+    z_loss: float | None
     source_loss: np.ndarray
     norms: dict[str, float]
     gradients: dict[str, np.ndarray]
@@ -47,7 +50,7 @@ def initial_state() -> train_state.TrainState:
     )
 
 
-def run(batch: structs.Batch, accumulation_steps: int = 1) -> Outcome:
+def run(batch: structs.Batch, accumulation_steps: int = 1, z_loss: float = 0.0) -> Outcome:
     state = initial_state()
     after, metrics = train_step(
         state,
@@ -57,13 +60,15 @@ def run(batch: structs.Batch, accumulation_steps: int = 1) -> Outcome:
         optimizer=TRACE,
         accumulation_steps=accumulation_steps,
         num_sources=SOURCES,
+        z_loss=z_loss,
     )
     assert int(after.step) == 1
     metrics = {name: np.asarray(value) for name, value in metrics.items()}
     return Outcome(
         float(metrics.pop("loss")),
+        float(metrics.pop("z_loss")) if z_loss else None,
         metrics.pop("source_loss"),
-        {name: float(value) for name, value in metrics.items()},
+        {name: float(value) for name, value in metrics.items() if "norm" in name},
         {name: np.asarray(leaf) for name, leaf in after.opt_state.trace.items()},
     )
 
@@ -108,9 +113,9 @@ def test_accumulated_micro_batches_equal_one_batch(batch: structs.Batch, whole: 
 def test_mean_of_means_would_be_another_loss(batch: structs.Batch, whole: Outcome) -> None:
     parts = [run(only_rows(batch, [row])) for row in range(ROWS)]
     weights = batch.loss_weights.sum(axis=1)
-    losses = np.array([part.loss for part in parts])
-    assert whole.loss == pytest.approx(float(losses @ weights / weights.sum()), rel=1e-5)
-    assert abs(losses.mean() / whole.loss - 1) > 10 * TOLERANCE
+    means = np.array([part.loss for part in parts])
+    assert whole.loss == pytest.approx(float(means @ weights / weights.sum()), rel=1e-5)
+    assert abs(means.mean() / whole.loss - 1) > 10 * TOLERANCE
 
 
 def test_rows_may_come_in_any_order(batch: structs.Batch, whole: Outcome) -> None:
@@ -154,6 +159,61 @@ def test_loss_of_each_source(batch: structs.Batch, whole: Outcome) -> None:
     assert abs(whole.source_loss[0] - whole.source_loss[1]) > 1e-3
 
 
+def plain_loss(trained: optim.Leaves, batch: structs.Batch, z_loss: float) -> jax.Array:
+    """From all logits at once: mean of -log p + z_loss (log Z)^2 under the loss weights."""
+    params = optim.unflatten(trained)
+    hidden = qwen2_5_vl.apply(small.MODEL, params, batch)
+    head = qwen2_5_vl.apply(small.MODEL, params, method=small.MODEL.head_kernel)
+    logits = (hidden @ head)[:, :-1]
+    log_z = jax.nn.logsumexp(logits, axis=-1)
+    chosen = jnp.take_along_axis(logits, batch.tokens[:, 1:, None], axis=-1)[..., 0]
+    weights = batch.loss_weights[:, 1:]
+    return jnp.sum(weights * (log_z - chosen + z_loss * log_z**2)) / jnp.sum(weights)
+
+
+def test_z_loss_is_added_to_the_gradient_alone(batch: structs.Batch, whole: Outcome) -> None:
+    """Accumulated, beside all logits and rows at once; `loss` stays the cross entropy."""
+    weight = 0.1
+    out = run(batch, ROWS, z_loss=weight)
+    leaves = initial_state().trained
+    loss, gradients = goldens.compiled_quickly(static_argnums=2)(jax.value_and_grad(plain_loss))(
+        leaves, batch, weight
+    )
+    assert out.loss == pytest.approx(whole.loss, rel=1e-6)
+    assert out.z_loss == pytest.approx(float(loss) - out.loss, rel=1e-4)
+    plain = out._replace(gradients={name: np.asarray(leaf) for name, leaf in gradients.items()})
+    assert gap(out, plain) < TOLERANCE
+    assert gap(whole, plain) > MARGIN * TOLERANCE
+
+
+def test_no_z_loss_costs_nothing(batch: structs.Batch) -> None:
+    """As many operations as the loss without its existence; with it there are more."""
+
+    def alone(trained: optim.Leaves, batch: structs.Batch) -> jax.Array:
+        params = optim.unflatten(trained)
+        hidden = qwen2_5_vl.apply(small.MODEL, params, batch)
+        head = qwen2_5_vl.apply(small.MODEL, params, method=small.MODEL.head_kernel)
+        logprobs = losses.token_logprobs(hidden, head, batch.tokens).logprobs
+        return losses.next_token_loss(logprobs, batch.loss_weights).total
+
+    def ours(trained: optim.Leaves, batch: structs.Batch, *, with_z: bool) -> jax.Array:
+        out = step.batch_loss(
+            optim.unflatten(trained),
+            batch,
+            model=small.MODEL,
+            num_sources=SOURCES,
+            with_z=with_z,
+        )
+        return out.loss.total + out.z.total if with_z else out.loss.total
+
+    def flops(function: Callable[..., jax.Array]) -> float:
+        lowered = jax.jit(jax.grad(function)).lower(initial_state().trained, batch)
+        return lowered.cost_analysis()["flops"]
+
+    assert flops(functools.partial(ours, with_z=False)) == flops(alone)
+    assert flops(functools.partial(ours, with_z=True)) > flops(alone)
+
+
 def test_norms_are_those_of_the_gradients(whole: Outcome) -> None:
     squares = {"vision": 0.0, "merger": 0.0, "text": 0.0}
     for name, leaf in whole.gradients.items():
@@ -170,11 +230,11 @@ def test_a_batch_of_padding_changes_nothing() -> None:
 
 
 def test_frozen_leaves_stay_bit_identical_and_all_others_move(batch: structs.Batch) -> None:
-    config = stage_config.OptimConfig(trainable=TEXT_FROZEN, warmup_steps=0, weight_decay=0.5)
+    config = optim_config.OptimConfig(trainable=TEXT_FROZEN, warmup_steps=0, weight_decay=0.5)
     before = optim.flatten(small.random_params())
-    groups = optim.assign_groups(list(before), config.trainable)
+    groups = optim.assign_groups(list(before), config.rules(config.trainable))
     trained, frozen = optim.split(small.random_params(), groups)
-    optimizer = optim.make_optimizer(config)
+    optimizer = optim.make_optimizer(config, groups)
     state = train_state.TrainState(
         step=jnp.int32(0), trained=trained, frozen=frozen, opt_state=optimizer.init(trained)
     )
@@ -182,14 +242,15 @@ def test_frozen_leaves_stay_bit_identical_and_all_others_move(batch: structs.Bat
         state, metrics = train_step(
             state,
             batch,
-            optim.leaf_rates(groups, config, 10, i),
+            optim.leaf_rates(groups, 10, i),
             model=small.MODEL,
             optimizer=optimizer,
             accumulation_steps=1,
             num_sources=SOURCES,
         )
     assert set(metrics) == {
-        *("loss", "source_loss", "grad_norm", "grad_norm/vision", "grad_norm/merger")
+        *("loss", "source_loss", "grad_norm", "grad_norm/vision", "grad_norm/merger"),
+        *("skipped", "skipped/nonfinite", "skipped/spike"),
     }
     after = {name: np.asarray(leaf) for name, leaf in optim.flatten(state.params()).items()}
     assert after.keys() == before.keys()
