@@ -21,6 +21,7 @@ CHOICES: dict[str, tuple[Sequence[Any], int]] = {
     "large_seed": (range(100, 106), 1),
     "video_seed": (range(200, 204), 1),
     "wide_model": (("7b", "32b"), 1),
+    "training_setting": (("untied", "tied_accumulated", "text_frozen"), 1),
 }
 FIGURES = pytest.StashKey[figures_lib.Figures]()
 
