@@ -8,6 +8,7 @@ DIR is the workdir of a training stage, finished or not, or of a whole recipe; t
 DIR/report.html and needs no other file and no network.
 """
 
+import collections
 import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from lingshu_jax import report_charts, report_evals, report_page, report_run
-from lingshu_jax.common import cli, errors, pages
+from lingshu_jax.common import cli, errors, pages, paths
 from lingshu_jax.eval import folder, metrics
 
 REPORT = "report.html"
@@ -66,6 +67,7 @@ class View(NamedTuple):
       reasons: Why rows were dropped.
       seconds: Where the time went.
       samples: Rows that were trained on; empty for stage 4.
+      progress: Questions that were asked while training; empty for stage 4.
       rollouts: Questions of stage 4 by step.
       config: As text.
     """
@@ -80,6 +82,7 @@ class View(NamedTuple):
     reasons: list[tuple[str, int, report_run.Row]]
     seconds: list[tuple[str, float, float]]
     samples: list[report_run.Sample]
+    progress: list[report_run.Progress]
     rollouts: dict[int, list[report_run.Question]]
     config: str
 
@@ -163,6 +166,7 @@ def make_view(run: report_run.Run) -> View:
         reasons=report_run.drop_reasons(run),
         seconds=report_run.seconds_by_part(run),
         samples=[] if run.is_rl else report_run.samples(run),
+        progress=report_run.progress(run),
         rollouts=report_run.rollouts(run),
         config=json.dumps(run.config, indent=2, ensure_ascii=False),
     )
@@ -195,10 +199,10 @@ def _numbers(run: report_run.Run) -> Iterator[tuple[str, str]]:
             yield name.replace("_", " "), f"{finished[name]:,}"
     rows, tokens, patches = (f"{data[n]:,}" for n in _BATCH)
     yield "batch", f"{rows} rows of {tokens} tokens and {patches} patches"
-    first, last = run.ends("loss")
-    if first is not None:
-        name = "policy loss" if run.is_rl else "loss"
-        yield f"{name}, first and last step", f"{pages.number(first)} → {pages.number(last)}"
+    yield from _losses(run)
+    if run.events:
+        counts = collections.Counter(row["event"].replace("_", " ") for row in run.events)
+        yield "events", ", ".join(f"{count} × {kind}" for kind, count in counts.items())
     trained, total = (sum(g.size for g in run.groups if ok(g)) for ok in (_is_trained, bool))
     if total:
         yield "trained parameters", f"{trained:,} of {total:,} ({pages.percent(trained / total)})"
@@ -206,10 +210,22 @@ def _numbers(run: report_run.Run) -> Iterator[tuple[str, str]]:
     if fill[0] is not None:
         shown = [pages.percent(share) for share in fill]
         yield "packing fill, median", f"{shown[0]} of tokens, {shown[1]} of patches"
-    for name, metric, form in _MEASURED:
-        value = run.highest(metric) if metric == "memory_bytes" else run.middle(metric)
+    for name, metric, form, choose in _MEASURED:
+        value = choose(run, metric)
         if value is not None:
             yield name, form(value)
+
+
+def _losses(run: report_run.Run) -> Iterator[tuple[str, str]]:
+    names = {"loss": "policy loss" if run.is_rl else "loss", "validation/loss": "validation loss"}
+    for metric, name in names.items():
+        first, last = run.ends(metric)
+        if first is not None:
+            yield f"{name}, first and last", f"{pages.number(first)} → {pages.number(last)}"
+
+
+def _last(run: report_run.Run, metric: str) -> float | None:
+    return run.ends(metric)[1]
 
 
 def _is_trained(group: report_run.Group) -> bool:
@@ -222,11 +238,16 @@ def _gibibytes(value: float) -> str:
 
 _BATCH = ("rows_per_batch", "tokens_per_row", "patches_per_row")
 _MEASURED = (
-    ("tokens a second, median", "tokens_per_second", pages.number),
-    ("tokens sampled a second, median", "rollout/tokens_per_second", pages.number),
-    ("model FLOPs utilisation, median", "mfu", pages.percent),
-    ("goodput, median", "goodput", pages.percent),
-    ("peak memory", "memory_bytes", _gibibytes),
+    ("tokens a second, median", "tokens_per_second", pages.number, report_run.Run.middle),
+    (
+        "tokens sampled a second, median",
+        "rollout/tokens_per_second",
+        pages.number,
+        report_run.Run.middle,
+    ),
+    ("model FLOPs utilisation, median", "mfu", pages.percent, report_run.Run.middle),
+    ("goodput of the whole run", "goodput", pages.percent, _last),
+    ("peak memory", "memory_bytes", _gibibytes, report_run.Run.highest),
 )
 
 
@@ -289,19 +310,20 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Writes the page of the run or recipe."""
     del argv
-    workdir = pathlib.Path(cli.required("workdir"))
-    if not workdir.is_dir():
-        raise errors.UserError(f"--workdir {workdir} is no folder")
-    stages, evaluations = find_recipe(workdir)
-    path = workdir / REPORT
-    if stages:
-        name = workdir.resolve().name
-        write_recipe_page(
-            path, title=name, stages=stages, evaluations=evaluations, facts={}, notes=()
-        )
-    else:
-        write_run_page(workdir, path)
-    print(f"report: {path}")
+    address = cli.required("workdir")
+    with paths.opened(address) as workdir:
+        if not workdir.is_dir():
+            raise errors.UserError(f"--workdir {address} is no folder")
+        stages, evaluations = find_recipe(workdir)
+        path = workdir / REPORT
+        if stages:
+            name = workdir.resolve().name
+            write_recipe_page(
+                path, title=name, stages=stages, evaluations=evaluations, facts={}, notes=()
+            )
+        else:
+            write_run_page(workdir, path)
+    print(f"report: {paths.remote(path) or path}")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ class Spec(NamedTuple):
       patterns: Regexes of whole metric names; their order is the order of lines.
       is_share: Values are shares from 0 to 1.
       is_noisy: A running mean is drawn over the values.
-      is_examined: Few values, each worth a dot; the first and last quarter are shaded.
+      is_sparse: Few values, each worth a dot.
+      is_examined: The same, and the first and last quarter are shaded.
       at: Metric that holds the horizontal position.
       note: Below the title.
     """
@@ -47,6 +48,7 @@ class Spec(NamedTuple):
     patterns: tuple[str, ...]
     is_share: bool = False
     is_noisy: bool = False
+    is_sparse: bool = False
     is_examined: bool = False
     at: str = "step"
     note: str = ""
@@ -78,10 +80,31 @@ class Chart(NamedTuple):
 
 SUPERVISED = (
     Spec("Loss", "nats a token", ("loss", "loss/.*"), is_noisy=True),
+    Spec(
+        "Loss on rows that are not trained on",
+        "nats a token",
+        ("validation/loss", "validation/loss/.*"),
+        is_sparse=True,
+    ),
+    Spec(
+        "Benchmarks while training",
+        "accuracy",
+        ("validation/.*/strict_accuracy", "validation/.*_accuracy"),
+        is_share=True,
+        is_sparse=True,
+        note="Constant: what the most frequent gold answers would score.",
+    ),
     Spec("Learning rate", "learning rate", ("lr/.*",)),
     Spec("Gradient norm", "norm before clipping", ("grad_norm", "grad_norm/.*"), is_noisy=True),
     Spec("Packing fill", "share of a row", ("fill/.*",), is_share=True),
     Spec("Throughput", "tokens a second", ("tokens_per_second",)),
+    Spec(
+        "Utilisation",
+        "share",
+        ("goodput", "mfu"),
+        is_share=True,
+        note="Goodput: share of the run's wall time spent in steps. MFU: as models/flops.py says.",
+    ),
 )
 REINFORCEMENT = (
     Spec(
@@ -112,7 +135,7 @@ REINFORCEMENT = (
     Spec("Clipped tokens", "share of tokens", ("clip_fraction", "clip_fraction/.*")),
     Spec("Sampler against learner", "nats", ("logprob_gap/.*",), note="0 where both agree."),
     Spec("Policy loss", "loss", ("loss",), note="Not a measure of quality.", is_noisy=True),
-    *SUPERVISED[1:3],
+    *(spec for spec in SUPERVISED if spec.title in ("Learning rate", "Gradient norm")),
     Spec("Throughput", "tokens a second", ("tokens_per_second", "rollout/tokens_per_second")),
 )
 
@@ -230,7 +253,8 @@ def _is_same(a: Line, b: Line) -> bool:
 
 def _draw_line(plot: axes.Axes, line: Line, spec: Spec, place: int) -> None:
     colour, dash = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
-    marker = "o" if spec.is_examined or line.values.size == 1 else None
+    has_dots = spec.is_sparse or spec.is_examined or line.values.size == 1
+    marker = "o" if has_dots else None
     if spec.is_noisy and line.values.size >= SMOOTH_FROM:
         raw = thin(line)
         plot.plot(raw.steps, raw.values, color=colour, alpha=0.3, lw=0.8)

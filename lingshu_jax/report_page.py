@@ -116,7 +116,7 @@ trained on; blind means that every image is greyed out.</caption>
 {% set run = view.run %}
 <div class="scroll"><table><tbody>
 {% for name, value in view.numbers %}
-<tr><th scope="row">{{ name }}</th><td class="text">{{ value }}</td></tr>
+<tr><th scope="row">{{ name }}</th><td class="text wrap">{{ value }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 {% if is_alone and view.terms %}{{ terms(view) }}{% endif %}
@@ -132,6 +132,7 @@ trained on; blind means that every image is greyed out.</caption>
 <p class="soft">{{ chart.title }}: 0 at every step.</p>
 {% endfor %}
 {% else %}<p class="soft">No step has been logged yet.</p>{% endif %}
+{{ events(run) }}
 {{ groups(run, view.total) }}
 {{ time(view) }}
 <h3>Dropped rows</h3>
@@ -154,6 +155,14 @@ dropped.jsonl.</p>{% endif %}
 {% for sample in view.samples %}{{ trained_row(sample) }}{% endfor %}
 </div>
 {% endif %}
+{% if view.progress %}
+<h3>Answers while training</h3>
+<p class="soft">The same questions at some of the steps at which benchmarks were asked; right and
+wrong by the strict rules.</p>
+<div class="cards">
+{% for question in view.progress %}{{ asked(question) }}{% endfor %}
+</div>
+{% endif %}
 {% for step, questions in view.rollouts.items() %}
 <h3>Rollouts of step {{ step }}</h3>
 <div class="cards wide">
@@ -163,21 +172,52 @@ dropped.jsonl.</p>{% endif %}
 <details><summary>Configuration as resolved</summary><pre>{{ view.config }}</pre></details>
 {% endmacro %}
 
+{% macro events(run) %}
+{% if run.events %}
+<h3>Events</h3>
+<div class="scroll"><table>
+<caption>What happened besides steps: a skipped step changes nothing, and after several of them the
+run goes back to the weights of its last good checkpoint.</caption>
+<thead><tr><th scope="col">step</th><th scope="col" class="text">event</th>
+<th scope="col" class="text">details</th></tr></thead>
+<tbody>
+{% for row in run.events[:20] %}
+<tr><td>{{ row.step|number }}</td><td class="text">{{ row.event|replace("_", " ") }}</td>
+<td class="text wrap">{% for name, value in row.items() if name not in ("step", "event", "time") %}
+{{ name|replace("_", " ") }} {{ value|number }}{{ "" if loop.last else ", " }}{% endfor %}</td></tr>
+{% endfor %}
+</tbody></table></div>
+{% if run.events|length > 20 %}<p class="soft">{{ run.events|length - 20 }} more in
+events.jsonl.</p>{% endif %}
+{% endif %}
+{% endmacro %}
+
 {% macro groups(run, total) %}
 <h3>Parameter groups</h3>
 {% if run.groups %}
 <div class="scroll"><table>
 <thead><tr><th scope="col">pattern</th><th scope="col">parameters</th>
 <th scope="col" colspan="2" class="text">share</th><th scope="col">peak learning rate</th>
-<th scope="col">weight decay</th><th scope="col" class="text">state</th></tr></thead>
+<th scope="col" class="text">schedule</th><th scope="col">warm-up steps</th>
+<th scope="col">ends at, of the peak</th><th scope="col">weight decay</th>
+<th scope="col" class="text">state</th></tr></thead>
 <tbody>
 {% for group in run.groups %}
 <tr><td><code>{{ group.pattern }}</code></td><td>{{ group.size|number }}</td>
 <td>{{ (group.size / total)|percent }}</td><td>{{ bar(group.size / total) }}</td>
-<td>{{ "–" if group.frozen else group.rate }}</td>
-<td>{{ "–" if group.frozen else group.weight_decay }}</td>
+{% set of_group = [group.rate, group.schedule, group.warmup_steps, group.final_fraction,
+group.weight_decay] %}
+{% for value in of_group %}<td class="{{ 'text' if loop.index == 2 }}">{{ "–" if group.frozen else
+value }}</td>
+{% endfor %}
 <td class="text"><span class="badge {{ '' if group.frozen else 'good' }}">{{ "frozen" if
 group.frozen else "trained" }}</span></td></tr>
+{% endfor %}
+</tbody></table></div>
+<div class="scroll"><table>
+<caption>Every step</caption><tbody>
+{% for name, value in run.settings %}
+<tr><th scope="row">{{ name|replace("_", " ") }}</th><td class="text">{{ value }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 <details><summary>All {{ run.parameters|length }} parameters</summary>
@@ -223,6 +263,23 @@ group.frozen else "trained" }}</span></td></tr>
 {% endfor %}
 </dl>
 <small class="soft">{{ sample.source }}: {{ sample.id }}</small>
+</div>
+{% endmacro %}
+
+{% macro asked(question) %}
+<div class="card">
+{% for picture in question.pictures %}
+<img src="{{ picture }}" alt="image of question {{ question.row.id }}">
+{% else %}{% if question.row.images %}<p class="soft">its images are not here</p>{% endif %}
+{% endfor %}
+<dl><dt>question</dt><dd>{{ question.row.question }}</dd>
+<dt>gold</dt><dd><b>{{ question.row.gold }}</b></dd>
+{% for step, answer in question.answers.items() %}
+<dt>step {{ step }}</dt><dd><span class="badge {{ 'good' if answer.correct else 'bad' }}">{{ "right"
+if answer.correct else "wrong" }}</span> {{ answer.response.strip() or "(nothing)" }}{% if
+answer.finish_reason == "length" %} <span class="badge warn">cut off</span>{% endif %}</dd>
+{% endfor %}</dl>
+<small class="soft">{{ question.row.benchmark }}: {{ question.row.id }}</small>
 </div>
 {% endmacro %}
 

@@ -16,6 +16,8 @@ from lingshu_jax.common import errors, metrics, pages
 from lingshu_jax.data import formats, images, sources, targets
 
 SAMPLES = 6  # training rows shown
+EXAMINED = 12  # questions shown that were asked while training
+MOMENTS = 5  # steps shown at which they were asked
 QUESTIONS = 4  # questions shown of a rollout file
 COMPLETIONS = 5  # distinct completions shown of a question
 FRAMES = 4  # pictures shown of a row
@@ -26,12 +28,15 @@ Row = dict[str, Any]
 
 
 class Group(NamedTuple):
-    """A line of `optim.trainable` and what it won; `rate` "-" where frozen."""
+    """An entry of `optim.trainable` and what it won; numbers are "-" where frozen."""
 
     pattern: str
     size: int
     rate: str
     weight_decay: str
+    schedule: str
+    warmup_steps: str
+    final_fraction: str
     frozen: bool
 
 
@@ -42,6 +47,14 @@ class Sample(NamedTuple):
     id: str
     pictures: list[str]
     turns: list[dict[str, Any]]
+
+
+class Progress(NamedTuple):
+    """A question that was asked while training: any of its records, pictures, answers by step."""
+
+    row: Row
+    pictures: list[str]
+    answers: dict[int, Row]
 
 
 class Question(NamedTuple):
@@ -71,20 +84,24 @@ class Run:
       workdir: The folder.
       config: config.json.
       rows: metrics.jsonl.
-      groups: First part of params.txt.
-      parameters: Second part of params.txt: path, shape, dtype, weight decay, frozen or trained.
+      settings: First part of params.txt: what holds for every step, name and value.
+      groups: Second part of params.txt.
+      parameters: Last part of params.txt: path, shape, dtype, weight decay, frozen or trained.
       finished: finished.json, None while the run is not finished.
       dropped: dropped.jsonl.
+      events: events.jsonl: skipped steps, returns to a checkpoint, stops.
     """
 
     name: str
     workdir: pathlib.Path
     config: Row
     rows: list[Row]
+    settings: list[list[str]]
     groups: list[Group]
     parameters: list[list[str]]
     finished: Row | None
     dropped: list[Row]
+    events: list[Row]
 
     @property
     def is_rl(self) -> bool:
@@ -132,16 +149,18 @@ def read(workdir: pathlib.Path, name: str = "") -> Run:
         raise errors.UserError(
             f"{workdir} is no training run: it has no config.json that names a stage"
         )
-    groups, parameters = _read_params(workdir / "params.txt")
+    settings, groups, parameters = _read_params(workdir / "params.txt")
     return Run(
         name=name or config["stage"],
         workdir=workdir,
         config=config,
         rows=[*map(_finite, metrics.read_rows(workdir))],
+        settings=settings,
         groups=groups,
         parameters=parameters,
         finished=_read_json(workdir / "finished.json"),
         dropped=_read_jsonl(workdir / "dropped.jsonl"),
+        events=_read_jsonl(workdir / "events.jsonl"),
     )
 
 
@@ -183,6 +202,25 @@ def samples(run: Run) -> list[Sample]:
         chosen = [good[i * len(good) // room] for i in range(min(room, len(good)))]
         found += [_sample(source, record) for record in chosen]
     return found[:SAMPLES]
+
+
+def progress(run: Run) -> list[Progress]:
+    """Questions that were asked while training, with their answers at some of the steps."""
+    files = {
+        int(p.stem.rpartition("_")[2]): p for p in (run.workdir / "samples").glob("step_*.jsonl")
+    }
+    steps = sorted(files)
+    if len(steps) > MOMENTS:
+        steps = [steps[round(i * (len(steps) - 1) / (MOMENTS - 1))] for i in range(MOMENTS)]
+    asked: dict[tuple[str, str], dict[int, Row]] = {}
+    for step in steps:
+        for row in _read_jsonl(files[step]):
+            asked.setdefault((row["benchmark"], row["id"]), {})[step] = row
+    shown = []
+    for answers in itertools.islice(asked.values(), EXAMINED):
+        row = next(iter(answers.values()))
+        shown.append(Progress(row, thumbnails(row["images"]), answers))
+    return shown
 
 
 def rollouts(run: Run) -> dict[int, list[Question]]:
@@ -255,9 +293,9 @@ def _reward(record: Row) -> float:
     return record["reward"]
 
 
-def _read_params(path: pathlib.Path) -> tuple[list[Group], list[list[str]]]:
-    """Both parts of params.txt, as `optim.describe` writes them."""
-    parts: dict[str, list[list[str]]] = {"group": [], "parameter": []}
+def _read_params(path: pathlib.Path) -> tuple[list[list[str]], list[Group], list[list[str]]]:
+    """The parts of params.txt, as `optim.describe` writes them."""
+    parts: dict[str, list[list[str]]] = {"step": [], "group": [], "parameter": []}
     part = ""
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         if line.startswith("# "):
@@ -265,10 +303,10 @@ def _read_params(path: pathlib.Path) -> tuple[list[Group], list[list[str]]]:
         else:
             parts[part].append(line.split("\t"))
     groups = [
-        Group(pattern, int(count.replace(",", "")), rate, decay, state == "frozen")
-        for pattern, count, rate, decay, state in parts["group"]
+        Group(pattern, int(count.replace(",", "")), *how, frozen=state == "frozen")
+        for pattern, count, *how, state in parts["group"]
     ]
-    return groups, parts["parameter"]
+    return parts["step"], groups, parts["parameter"]
 
 
 def _finite(row: Mapping[str, Any]) -> Row:

@@ -81,8 +81,9 @@ def test_the_page_of_a_supervised_run(supervised):
         "130 of 400 (32.5%)",
         "94.0% of tokens, 36.0% of patches",
         "1.00 GiB",
-        "vision/.* 100 25.0% 0.001 0.1 trained",
-        "text/.* 270 67.5% – – frozen",
+        "vision/.* 100 25.0% 0.001 cosine 10 0.0 0.1 trained",
+        "text/.* 270 67.5% – – – – – frozen",
+        "normalization sequence",
         "step 120.0 75.0%",
         "too long 2 captions, line 1: row1",
         f"bad {report_folders.EVIL} 1",
@@ -92,6 +93,40 @@ def test_the_page_of_a_supervised_run(supervised):
     charts = [p["alt"] for p in page.pictures if p["src"].startswith("data:image/svg+xml")]
     assert charts[0] == "Line chart: loss = loss/captions from 8 at step 1 to 0.2 at step 40"
     assert sum(p["src"].startswith("data:image/jpeg") for p in page.pictures) == 4
+
+
+def test_the_page_of_an_examined_run(tmp_path, data):
+    workdir = report_folders.write_examined(tmp_path / "run", data)
+    page = read_page(report.write_run_page(workdir))
+    for text in (
+        "Loss on rows that are not trained on",
+        "Benchmarks while training",
+        "validation loss, first and last 5 → 2",
+        "events 1 × skipped, 1 × went back",
+        f"12 skipped reason spike {report_folders.EVIL}, loss nan",
+        "14 went back to step 8",
+        f"gold yes step 0 wrong said at 0 {report_folders.EVIL} step 10 right said at 10",
+    ):
+        assert text in page.text
+    assert [p["alt"] for p in page.pictures if "question" in p["alt"]] == [
+        "image of question q0",
+        "image of question q1",
+    ]
+    charts = [p["alt"] for p in page.pictures if p["src"].startswith("data:image/svg+xml")]
+    assert "validation/small/strict_accuracy from 0 at step 0 to 0.75 at step 30" in charts[2]
+
+
+def test_answers_are_shown_at_a_few_steps_with_both_ends(tmp_path, data):
+    workdir = report_folders.write_examined(tmp_path / "run", data, times=12)
+    found = report_run.progress(report_run.read(workdir))
+    assert [question.row["id"] for question in found] == ["q0", "q1"]
+    steps = list(found[0].answers)
+    assert len(steps) == report_run.MOMENTS and steps[0] == 0 and steps[-1] == 120
+    assert all(question.pictures for question in found)
+    (data / "q0.png").unlink()
+    gone = report_run.progress(report_run.read(workdir))
+    assert not gone[0].pictures and gone[1].pictures
+    assert "its images are not here" in read_page(report.write_run_page(workdir)).text
 
 
 def test_the_page_of_a_reinforced_run(reinforced):

@@ -20,12 +20,13 @@ ROOT = "--config.data.root=nowhere"
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ([f"--config={STAGE3}", ROOT], ["no such file", "nowhere/instruct.jsonl"]),
+        ([f"--config={STAGE3}", ROOT], ["absent", "nowhere/instruct.jsonl"]),
         ([f"--config={STAGE3}", "--config.optim.warmup_step=5"], ["'warmup_step'", "weight_decay"]),
         ([f"--config={STAGE3}", "--config.optim.warmup_steps=many"], ["warmup_steps", "many"]),
         ([f"--config={STAGE3}", "--config.stage=sft"], ["config.stage", "'sft'", "'instruct'"]),
+        ([f"--config={STAGE3}", "--profile_steps=15:10"], ["profile_steps", "'15:10'", "FIRST"]),
     ],
-    ids=["missing_path", "unknown_field", "wrong_type", "bad_value"],
+    ids=["missing_path", "unknown_field", "wrong_type", "bad_value", "steps_out_of_order"],
 )
 def test_bad_commands_are_one_line(
     tmp_path: pathlib.Path, flags: list[str], words: list[str]

@@ -2,29 +2,52 @@
 # SPDX-License-Identifier: Apache-2.0
 """Useful floating-point operations of a step, for MFU.
 
-Counted: matrix products of real tokens and real patches, causal attention at half, forward
-plus backward with respect to activations and to trained weights. Not counted: padding,
-recomputation, weight gradients of frozen parts, the backward pass below the lowest trained
-part, and low-rank adapters, which are small.
+    mfu = (flops/text + flops/vision) / (seconds of the step * peak of all devices)
+
+A product of an [M, K] and a [K, N] matrix counts 2 M K N. Every product with a weight counts
+
+    1 (forward) + 1 if its weight is trained + 1 if anything before it is trained
+
+and the two products of attention, q k and p v, count 1 + 2 where anything before them is trained.
+Work is that of real tokens, patches and targets; causal attention counts at half of n^2, windowed
+attention the real patches of its windows.
+
+Not counted: padding, recomputation, weight gradients of what is frozen, the backward pass below
+the lowest trained part, the head at tokens that are no target, low-rank adapters, norms, the
+softmax and the optimizer.
 """
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import jax
 
-from lingshu_jax.models import lora, sizes
+from lingshu_jax.common import errors
+from lingshu_jax.models import sizes
 
-# bfloat16 peak of one device, FLOP/s, from the vendors' data sheets.
+STATED_PEAK = "LINGSHU_PEAK_FLOPS"  # FLOP/s of one device, for kinds that are not listed
+# Dense bfloat16 peak of one device, FLOP/s, from the vendors' data sheets.
 PEAK_FLOPS = {
     "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H100 NVL": 835e12,
+    "NVIDIA H100 PCIe": 756e12,
     "NVIDIA H200": 989e12,
+    "NVIDIA A100-SXM4-40GB": 312e12,
     "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA A100 80GB PCIe": 312e12,
     "TPU v4": 275e12,
     "TPU v5 lite": 197e12,
     "TPU v5": 459e12,
     "TPU v6 lite": 918e12,
 }
+# Parts of the model in the order of the forward pass; a stack is one part.
+_CHAIN = (
+    *("vision/patch_embed", "vision/blocks", "merger/norm", "merger/up", "merger/down"),
+    *("text/embed", "text/layers", "text/norm", "text/head"),
+)
+_STACKS = ("vision/blocks", "text/layers")
+_HEAD = "text/head"
 
 
 class Work(NamedTuple):
@@ -35,6 +58,7 @@ class Work(NamedTuple):
       token_pairs: Sum over sequences of length squared.
       patches: Image patches.
       frame_pairs: Sum over frames of patches squared.
+      window_pairs: Sum over attention windows of patches squared.
       targets: Tokens that are predicted.
     """
 
@@ -42,54 +66,113 @@ class Work(NamedTuple):
     token_pairs: float
     patches: float
     frame_pairs: float
+    window_pairs: float
     targets: float
 
 
-def train_flops(size: sizes.ModelSize, work: Work, trained: Collection[str]) -> float:
-    """FLOPs of one optimizer step on that work.
+class Flops(NamedTuple):
+    """Operations of the language model with its head, and of the tower with the merger."""
+
+    text: float
+    vision: float
+
+    @property
+    def total(self) -> float:
+        """Both."""
+        return self.text + self.vision
+
+
+class _Product(NamedTuple):
+    """Forward operations of one kind of product; `weight` is a path, "" in attention."""
+
+    part: str
+    weight: str
+    forward: float
+
+
+def train_flops(size: sizes.ModelSize, work: Work, trained: Collection[str]) -> Flops:
+    """Forward and needed backward operations of one optimizer step on that work.
 
     Args:
       size: The model's sizes.
       work: Of the whole global batch.
-      trained: Paths of the trained parameters.
-
-    Returns:
-      Forward plus needed backward operations.
+      trained: Paths of the trained parameters; adapters move a part without its weights.
     """
-    moved = {name.partition("/")[0] for name in trained}
-    # Adapters need the gradient of the activations, not that of the weights.
-    full = {name.partition("/")[0] for name in trained if not lora.is_adapter(name)}
-    # forward 1, gradient with respect to activations 1, with respect to weights 1
-    text_passes = 2.0 + ("text" in full)
-    vision_passes = 1.0 + ("vision" in moved) + ("vision" in full)
-    return text_passes * text_forward(size, work) + vision_passes * vision_forward(size, work)
-
-
-def text_forward(size: sizes.ModelSize, work: Work) -> float:
-    """Forward FLOPs of the language model, head included."""
-    text = size.text
-    heads, kv_heads = text.num_heads * text.head_dim, text.num_kv_heads * text.head_dim
-    per_token = text.embed_dim * (2 * heads + 2 * kv_heads + 3 * text.mlp_dim)
-    attention = 2 * work.token_pairs * heads / 2  # two products, causal half
-    head = work.targets * text.embed_dim * text.vocab_size
-    return 2.0 * (text.num_layers * (work.tokens * per_token + attention) + head)
-
-
-def vision_forward(size: sizes.ModelSize, work: Work) -> float:
-    """Forward FLOPs of the tower and the merger."""
-    vision = size.vision
-    width, slot = vision.embed_dim, vision.geometry.slot_patches
-    per_patch = width * (4 * width + 3 * vision.mlp_dim)
-    full = len(vision.full_attention_layers)
-    windowed = vision.num_layers - full
-    attention = 2 * width * (full * work.frame_pairs + windowed * work.patches * slot)
-    cells = work.patches / vision.geometry.cell_patches
-    merger = cells * vision.merged_dim * (vision.merged_dim + size.text.embed_dim)
-    embed = work.patches * vision.geometry.patch_dim * width
-    return 2.0 * (vision.num_layers * work.patches * per_patch + attention + merger + embed)
+    moved = [i for i, part in enumerate(_CHAIN) if any(n.startswith(part) for n in trained)]
+    lowest = min(moved, default=len(_CHAIN))
+    totals = {"text": 0.0, "vision": 0.0}
+    for part, weight, forward in (*_vision(size, work), *_text(size, work)):
+        place = _CHAIN.index(part)
+        # Inside a stack every layer but the first stands behind a trained one.
+        is_behind = lowest < place or (lowest == place and part in _STACKS)
+        passes = 1 + (weight in trained) + is_behind if weight else 1 + 2 * is_behind
+        totals["text" if part.startswith("text/") else "vision"] += passes * forward
+    return Flops(**totals)
 
 
 def peak_flops() -> float | None:
-    """Peak of all devices together; None where the kind is unknown, as on a CPU."""
-    peak = PEAK_FLOPS.get(jax.devices()[0].device_kind)
+    """Peak of all devices together, in FLOP/s.
+
+    `LINGSHU_PEAK_FLOPS` in the environment states that of one device.
+
+    Returns:
+      None where the kind of device is unknown, as a CPU, and nothing is stated.
+
+    Raises:
+      UserError: If what is stated is no positive number.
+    """
+    peak = _stated_peak() or PEAK_FLOPS.get(jax.devices()[0].device_kind)
     return None if peak is None else peak * jax.device_count()
+
+
+def _stated_peak() -> float | None:
+    text = os.environ.get(STATED_PEAK, "")
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise errors.UserError(
+            f"{STATED_PEAK} must be the FLOP/s of one device, as 9.89e14, got {text!r}"
+        )
+    return value
+
+
+def _text(size: sizes.ModelSize, work: Work) -> Iterator[_Product]:
+    text, part = size.text, "text/layers"
+    width, heads = text.embed_dim, text.num_heads * text.head_dim
+    kv_heads = text.num_kv_heads * text.head_dim
+    outputs = {
+        **{"attention/q": heads, "attention/k": kv_heads, "attention/v": kv_heads},
+        **{"attention/out": heads, "mlp/gate": text.mlp_dim, "mlp/up": text.mlp_dim},
+        "mlp/down": text.mlp_dim,
+    }
+    for name, other in outputs.items():
+        forward = 2 * text.num_layers * work.tokens * width * other
+        yield _Product(part, f"{part}/{name}/kernel", forward)
+    # Two products of 2 n^2 operations a head and channel, of which the causal half is needed.
+    yield _Product(part, "", 2 * text.num_layers * work.token_pairs * heads)
+    head = "text/embed/embedding" if text.tie_embeddings else _HEAD
+    yield _Product(_HEAD, head, 2 * work.targets * width * text.vocab_size)
+
+
+def _vision(size: sizes.ModelSize, work: Work) -> Iterator[_Product]:
+    vision, part = size.vision, "vision/blocks"
+    width, merged = vision.embed_dim, vision.merged_dim
+    embed = 2 * work.patches * vision.geometry.patch_dim * width
+    yield _Product("vision/patch_embed", "vision/patch_embed/kernel", embed)
+    outputs = {
+        **{"attention/qkv": 3 * width, "attention/out": width},
+        **{"mlp/gate": vision.mlp_dim, "mlp/up": vision.mlp_dim, "mlp/down": vision.mlp_dim},
+    }
+    for name, other in outputs.items():
+        forward = 2 * vision.num_layers * work.patches * width * other
+        yield _Product(part, f"{part}/{name}/kernel", forward)
+    full = len(vision.full_attention_layers)
+    pairs = full * work.frame_pairs + (vision.num_layers - full) * work.window_pairs
+    yield _Product(part, "", 4 * pairs * width)
+    cells = work.patches / vision.geometry.cell_patches
+    yield _Product("merger/up", "merger/up/kernel", 2 * cells * merged * merged)
+    yield _Product("merger/down", "merger/down/kernel", 2 * cells * merged * size.text.embed_dim)

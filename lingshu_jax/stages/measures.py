@@ -7,15 +7,39 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
-from lingshu_jax.common import metrics
+from lingshu_jax.common import metrics, runtime, sharding, wandb_log
 from lingshu_jax.models import flops
+from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import step
 from lingshu_jax.stages import trainer as trainer_lib
 
 
+def open_writer(trainer: trainer_lib.Trainer, watch: metrics.Stopwatch) -> metrics.MetricsWriter:
+    """Where the metric rows of a run go; those of steps that will be taken again are dropped.
+
+    Args:
+      trainer: The run, restored.
+      watch: Is told what earlier processes of the run have spent; what it took to get here is
+        booked as `start`.
+    """
+    config, workdir = trainer.config, trainer.workdir
+    watch.add(metrics.time_spent(metrics.read_rows(workdir), trainer.step))
+    watch.lap("start")
+    return metrics.MetricsWriter(
+        workdir,
+        # At the very start even the row of step 0 is written again.
+        after_step=trainer.step or -1,
+        others=wandb_log.open_run(config.wandb, workdir, stage_config.to_dict(config)),
+        is_silent=not runtime.is_main_host(),
+    )
+
+
 def host_scalars(values: step.Metrics, sources: tuple[str, ...]) -> dict[str, float | None]:
     """Device scalars as floats; `loss/<source>` only of sources that were in the batch.
+
+    What is not finite is None, which JSON has a word for.
 
     Args:
       values: From `step.train_step`.
@@ -28,30 +52,59 @@ def host_scalars(values: step.Metrics, sources: tuple[str, ...]) -> dict[str, fl
         for name, value in zip(sources, by_source, strict=True)
         if np.isfinite(value)
     }
-    return {**{name: float(value) for name, value in values.items()}, **named}
+    finite = {name: float(v) if np.isfinite(v) else None for name, v in values.items()}
+    return {**finite, **named}
 
 
 def describe_batch(
     arrays: dict[str, np.ndarray], trainer: trainer_lib.Trainer, watch: metrics.Stopwatch
 ) -> dict[str, float | None]:
-    """Counts, fill, speed and memory of one step.
+    """Counts, fill, speed and memory of one step, over all processes.
 
     Args:
-      arrays: This process's rows; the other processes hold alike.
+      arrays: This process's rows.
       trainer: The run.
       watch: Its laps are the seconds; they are taken.
     """
     work, counts = measure(arrays)
-    work = flops.Work(*(value * jax.process_count() for value in work))
+    if jax.process_count() > 1:
+        every = multihost_utils.process_allgather(np.array([*work, *counts.values()]))
+        shares = sharding.row_share(trainer.mesh).count  # those of a tensor group hold the same
+        means = every.mean(axis=0).tolist()
+        work = flops.Work(*(shares * mean for mean in means[: len(work)]))
+        counts = {
+            name: mean if name.startswith("fill/") else shares * mean
+            for name, mean in zip(counts, means[len(work) :], strict=True)
+        }
+    return {**counts, **describe_cost(work, trainer, watch)}
+
+
+def describe_cost(
+    work: flops.Work, trainer: trainer_lib.Trainer, watch: metrics.Stopwatch
+) -> dict[str, float | None]:
+    """Speed, memory and where the time went since the last call.
+
+    Args:
+      work: Of the whole global batch.
+      trainer: The run.
+      watch: Its laps are the seconds; they are taken. Speed and MFU are of the lap `step`.
+
+    Returns:
+      `tokens_per_second`, `flops/text`, `flops/vision` and `mfu` (see `models/flops.py`; None
+      where the device's peak is unknown), `goodput` and `run_seconds` of the whole run,
+      `memory_bytes`, `seconds/*`.
+    """
     laps = watch.take()
     seconds = max(laps["step"], 1e-9)
     useful = flops.train_flops(trainer.size, work, trainer.state.trained)
     peak = flops.peak_flops()
     return {
-        **counts,
         "tokens_per_second": work.tokens / seconds,
-        "mfu": None if peak is None else useful / seconds / peak,
+        "flops/text": useful.text,
+        "flops/vision": useful.vision,
+        "mfu": None if peak is None else useful.total / seconds / peak,
         "goodput": watch.goodput(),
+        "run_seconds": watch.run_seconds,
         "memory_bytes": memory_bytes(),
         **{f"seconds/{name}": value for name, value in laps.items()},
     }
@@ -68,11 +121,13 @@ def measure(arrays: dict[str, np.ndarray]) -> tuple[flops.Work, dict[str, float]
     """
     tokens = list(_group_sizes(arrays["segment_ids"]))
     patches = list(_group_sizes(arrays["patch_frame_ids"]))
+    windows = _group_sizes(arrays["window_ids"].reshape(-1, arrays["window_ids"].shape[-1]))
     work = flops.Work(
         tokens=float(sum(tokens)),
         token_pairs=float(sum(n * n for n in tokens)),
         patches=float(sum(patches)),
         frame_pairs=float(sum(n * n for n in patches)),
+        window_pairs=float(sum(n * n for n in windows)),
         targets=float(np.count_nonzero(arrays["loss_weights"])),
     )
     counts = {

@@ -113,7 +113,7 @@ def test_sizes_are_valid(name: str) -> None:
 
 
 def test_unknown_size_lists_the_known() -> None:
-    with pytest.raises(errors.UserError, match="'8b'; known: tiny, 3b, 7b, 32b, 72b"):
+    with pytest.raises(errors.UserError, match="'8b'; known: tiny, small, base, 3b, 7b, 32b, 72b"):
         sizes.get("8b")
 
 
