@@ -10,28 +10,33 @@ can always be exported as a complete folder. A step without its commit is not se
 
 A stacked parameter is stored in chunks of one layer, so that models larger than the memory are
 written (`write_streamed`) and read (`stored_params`) layer by layer.
+
+Where the folder is the mirror of an address in an object store (`paths.py`), the assets are files
+of the mirror, and the steps lie in the store alone; a file there says that a step is complete.
 """
 
-import collections
-import itertools
 import json
 import logging
 import pathlib
 import shutil
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore as ts
 from flax import traverse_util
+from jax.experimental import multihost_utils
+from orbax.checkpoint._src.serialization import tensorstore_utils
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths, reading, s3_arrays, streamed
 
 ASSETS = "assets"
 PARAMS, OPT_STATE, META = "params", "opt_state", "meta"
-_WRITES_IN_FLIGHT = 3  # blocks of `write_streamed` in memory
+# Orbax knows gs:// by itself, but not s3://.
+tensorstore_utils.build_kvstore_tspec = s3_arrays.extended(tensorstore_utils.build_kvstore_tspec)
+COMMITTED = "commit_success.txt"  # in a store orbax ends a step with it
 
 
 class Restored(NamedTuple):
@@ -53,12 +58,15 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The numbered steps of one folder; saving goes on in the background."""
 
-    def __init__(self, folder: pathlib.Path, *, keep: int | None = None):
+    def __init__(
+        self, folder: pathlib.Path, *, keep: int | None = None, clear_partial: bool = False
+    ):
         """Opens a folder, and makes it where there is none.
 
         Args:
           folder: A checkpoint folder.
           keep: How many of the newest steps stay; None keeps all.
+          clear_partial: Whether what an interrupted save left goes; for the one who saves here.
 
         Raises:
           UserError: If it cannot be made.
@@ -67,12 +75,30 @@ class Checkpoints:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise errors.UserError(f"cannot make the folder {folder}: {error.strerror}") from error
-        # orbax reports every save on the root logger's INFO and missing metadata as warnings
-        logging.getLogger("absl").setLevel(logging.ERROR)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        # orbax reports every save and missing metadata, and errors with the trace of its threads;
+        # it raises them as well.
+        logging.getLogger("absl").addFilter(_is_not_of_orbax)
         self.folder = folder
+        self._place: Any = paths.real(folder)
+        is_stored = paths.is_remote(self._place)
+        if clear_partial and is_stored and jax.process_index() == 0 and self._place.exists():
+            # In a store orbax would take any folder without its mark for one of these.
+            for path in filter(_is_cut_short, self._place.iterdir()):
+                path.rmtree()
         self._manager = ocp.CheckpointManager(
-            folder.absolute(), options=options, item_names=(PARAMS, OPT_STATE, META)
+            self._place,
+            options=self._options(
+                max_to_keep=keep, cleanup_tmp_directories=clear_partial and not is_stored
+            ),
+            item_names=(PARAMS, OPT_STATE, META),
+        )
+
+    def _options(self, **options: Any) -> ocp.CheckpointManagerOptions:
+        modes = ocp.options.AtomicityMode
+        # In a store a rename is many copies, of which a kill may leave a half.
+        mode = modes.COMMIT_FILE if paths.is_remote(self._place) else modes.AUTO
+        return ocp.CheckpointManagerOptions(
+            create=True, atomicity_options=ocp.options.AtomicityOptions(mode=mode), **options
         )
 
     @property
@@ -101,6 +127,22 @@ class Checkpoints:
         """The newest complete step, or None."""
         return self._manager.latest_step()
 
+    def steps(self) -> list[int]:
+        """All complete steps, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def set_aside(self, step: int) -> None:
+        """Renames a step that cannot be read, so that it can be saved again.
+
+        Args:
+          step: Which.
+        """
+        if jax.process_index() == 0:
+            paths.move_folder(self._place / str(step), self._place / f"{step}.unreadable")
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices(f"set aside {step}")
+        self._manager.reload()
+
     def save(
         self,
         step: int,
@@ -118,6 +160,9 @@ class Checkpoints:
           opt_state: The optimizer's state; None saves none.
           meta: JSON values.
           stacked: Paths of the parameters whose axis 0 is the layer: a chunk is one layer.
+
+        Raises:
+          UserError: If this or the last one cannot be written.
         """
 
         def save_args(path: Any, leaf: Any) -> ocp.SaveArgs:
@@ -131,7 +176,8 @@ class Checkpoints:
         }
         if opt_state is not None:
             items[OPT_STATE] = ocp.args.StandardSave(opt_state)
-        self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+        args = ocp.args.Composite(**items)
+        self._written(lambda: self._manager.save(step, args=args, force=True))
 
     def restore(
         self, abstract_params: Any, *, abstract_opt_state: Any = None, step: int | None = None
@@ -145,19 +191,27 @@ class Checkpoints:
 
         Raises:
           UserError: If there is no such step, or it holds other parameters.
+          Unreadable: If it is damaged, on every process alike.
         """
         step = self._existing_step(step)
         items: dict[str, Any] = {PARAMS: abstract_params}
         if abstract_opt_state is not None:
             items[OPT_STATE] = abstract_opt_state
+        what = f"checkpoint {self.folder / str(step)}"
+        saved = reading.attempt(lambda: self._read_items(step, items), what)
+        return Restored(step, saved[PARAMS], saved.get(OPT_STATE), saved[META])
+
+    def _read_items(self, step: int, items: dict[str, Any]) -> dict[str, Any]:
+        """Not through the manager, whose barriers leave the others waiting where one fails."""
+        place = self._place / str(step)
+        saved: dict[str, Any] = {META: _read_json(place / META)}
         for name, wanted in items.items():
-            item = self.folder.absolute() / str(step) / name
-            check_same_leaves(_read_metadata(item), wanted, item)
-        args = {name: ocp.args.StandardRestore(wanted) for name, wanted in items.items()}
-        saved: Any = self._manager.restore(
-            step, args=ocp.args.Composite(meta=ocp.args.JsonRestore(), **args)
-        )
-        return Restored(step, saved.params, saved.get("opt_state"), saved.meta)
+            check_same_leaves(_read_metadata(place / name), wanted, place / name)
+        handler: Any = ocp.StandardCheckpointHandler()
+        for name, wanted in items.items():
+            saved[name] = handler.restore(place / name, args=ocp.args.StandardRestore(wanted))
+        handler.close()
+        return saved
 
     def shapes(self, step: int | None = None) -> dict[str, tuple[int, ...]]:
         """Path -> shape of every parameter of a step.
@@ -179,9 +233,7 @@ class Checkpoints:
         Raises:
           UserError: If there is no such step.
         """
-        args = ocp.args.Composite(**{META: ocp.args.JsonRestore()})
-        saved: Any = self._manager.restore(self._existing_step(step), args=args)
-        return saved[META]
+        return _read_json(self._place / str(self._existing_step(step)) / META)
 
     def stored_params(self, step: int | None = None) -> dict[str, Any]:
         """The parameters of a step as leaves that read themselves part by part.
@@ -201,7 +253,7 @@ class Checkpoints:
         )
 
     def write_streamed(
-        self, step: int, params: Mapping[str, "StreamedLeaf"], *, meta: dict[str, Any]
+        self, step: int, params: Mapping[str, streamed.StreamedLeaf], *, meta: dict[str, Any]
     ) -> None:
         """Writes a step whose parameters need not fit into memory; returns when it is complete.
 
@@ -214,10 +266,9 @@ class Checkpoints:
         """
         registry = ocp.type_handlers.create_type_handler_registry((_Streamed, _StreamingHandler()))
         handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False, type_handler_registry=registry)
-        options = ocp.CheckpointManagerOptions(create=True, enable_async_checkpointing=False)
         manager = ocp.CheckpointManager(
-            self.folder.absolute(),
-            options=options,
+            self._place,
+            options=self._options(enable_async_checkpointing=False),
             item_handlers={PARAMS: handler, META: ocp.JsonCheckpointHandler()},
         )
         leaves = {path: _Streamed(leaf) for path, leaf in params.items()}
@@ -227,8 +278,8 @@ class Checkpoints:
         manager.close()
         self._manager.reload()
 
-    def _params_item(self, step: int | None) -> pathlib.Path:
-        return self.folder.absolute() / str(self._existing_step(step)) / PARAMS
+    def _params_item(self, step: int | None) -> Any:
+        return self._place / str(self._existing_step(step)) / PARAMS
 
     def _existing_step(self, step: int | None) -> int:
         step = self.latest_step() if step is None else step
@@ -240,12 +291,26 @@ class Checkpoints:
         return step
 
     def wait(self) -> None:
-        """Blocks until every started save is complete."""
-        self._manager.wait_until_finished()
+        """Blocks until every started save is complete; UserError if one cannot be."""
+        self._written(self._manager.wait_until_finished)
 
     def close(self) -> None:
-        """Waits, then frees the manager's threads."""
-        self._manager.close()
+        """Waits, then frees the manager's threads; UserError if a save failed."""
+        self._written(self._manager.close)
+
+    def _written(self, work: Callable[[], Any]) -> None:
+        try:
+            work()
+        except (OSError, ValueError, *paths.library_errors()) as error:  # tensorstore: the second
+            step = self.latest_step()
+            kept = "there is none before it" if step is None else f"step {step} is complete"
+            raise errors.UserError(
+                f"cannot save a checkpoint in {self.folder}: {reading.reason(error)}; {kept}"
+            ) from error
+
+
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+    return "/orbax/" not in record.pathname
 
 
 def find(folder: pathlib.Path) -> pathlib.Path:
@@ -271,15 +336,23 @@ def is_unused(folder: pathlib.Path) -> bool:
     Args:
       folder: That is to become a checkpoint folder.
     """
-    if not folder.exists():
+    place = paths.real(folder)
+    if not place.exists():
         return True
-    return folder.is_dir() and all(map(_is_left_over, folder.iterdir()))
+    return place.is_dir() and all(map(_is_left_over, place.iterdir()))
 
 
-def _is_left_over(path: pathlib.Path) -> bool:
+def _is_cut_short(path: Any) -> bool:
+    """Whether a folder in a store is a step without its commit."""
+    return path.name.isdigit() and not (path / COMMITTED).exists()
+
+
+def _is_left_over(path: Any) -> bool:
     """Whether a first save made it; a folder of the user's may be called assets as well."""
     if path.name == ASSETS:
         return (path / "config.json").is_file()
+    if paths.is_remote(path) and _is_cut_short(path):
+        return True
     return path.name == f"{ASSETS}.partial" or ".orbax-checkpoint-tmp" in path.name
 
 
@@ -292,24 +365,6 @@ def is_weight_file(name: str) -> bool:
     return name.endswith((".safetensors", ".bin", ".pt", ".pth", ".index.json"))
 
 
-class StreamedLeaf(Protocol):
-    """What `write_streamed` wants of a parameter.
-
-    Attributes:
-      shape: Of the whole.
-      dtype: Of its values.
-      is_stacked: Whether axis 0 is the layer.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    is_stacked: bool
-
-    def blocks(self) -> Iterable[tuple[tuple[Any, ...], np.ndarray]]:
-        """(index, values) pairs that cover the whole; all but the last of a layer equal in size."""
-        ...
-
-
 class StoredLeaf:
     """A parameter inside a step, read part by part.
 
@@ -318,18 +373,19 @@ class StoredLeaf:
       dtype: Of its values.
     """
 
-    def __init__(self, item: pathlib.Path, path: Any, shape: tuple[int, ...]):
+    def __init__(self, item: Any, path: Any, shape: tuple[int, ...]):
         """Opens the array; values are read when they are asked for.
 
         Args:
-          item: Folder of the parameters of a step.
+          item: Folder of the parameters of a step, an absolute path or an address.
           path: Key path of the leaf.
           shape: Of the whole.
         """
         name = jax.tree_util.keystr(path, simple=True, separator=".")
-        base = {"driver": "file", "path": f"{item / name}/"}
+        base = paths.tensorstore_spec(item / name)
         if ocp.type_handlers.is_ocdbt_checkpoint(item):
-            base = {"driver": "ocdbt", "base": f"file://{item}/", "path": f"{name}/"}
+            whole = paths.tensorstore_spec(item)
+            base = {"driver": "ocdbt", "base": whole, "path": f"{name}/"}
         # Mapped files spare a copy of every chunk.
         context = ts.Context({"file_io_mode": {"mode": "memmap"}})
         store = ts.open({"driver": "zarr", "kvstore": base}, read=True, context=context).result()
@@ -352,7 +408,7 @@ class StoredLeaf:
 class _Streamed:
     """Wraps a leaf so that orbax sees one type of its own."""
 
-    def __init__(self, leaf: StreamedLeaf):
+    def __init__(self, leaf: streamed.StreamedLeaf):
         self.leaf = leaf
 
 
@@ -364,51 +420,35 @@ class _StreamingHandler(ocp.type_handlers.NumpyHandler):
         del args
         for value, info in zip(values, infos, strict=True):
             await info.await_path_creation()
-            await _write_leaf(value.leaf, info.parent_dir / info.name)
+            await streamed.write(value.leaf, info.parent_dir / info.name)
         return []
 
 
-async def _write_leaf(leaf: StreamedLeaf, folder: Any) -> None:
-    """Chunks are the blocks, in the order of axes in which the first one lies in memory."""
-    blocks = iter(leaf.blocks())
-    index, first = next(blocks)
-    metadata = {
-        "shape": leaf.shape,
-        "chunks": (1, *first.shape) if leaf.is_stacked else first.shape,
-        "dtype": leaf.dtype.name if leaf.dtype.name == "bfloat16" else leaf.dtype.str,
-        "order": "F" if first.flags.f_contiguous and not first.flags.c_contiguous else "C",
-        "compressor": None,
-    }
-    kvstore = {"driver": "file", "path": f"{folder}/"}
-    # As with `cp`: a conversion can be made again, so a chunk does not wait for the disk.
-    context = ts.Context({"file_io_sync": False})
-    store = await ts.open(
-        {"driver": "zarr", "kvstore": kvstore, "metadata": metadata},
-        create=True,
-        open=True,
-        context=context,
-    )
-    writing: collections.deque[Any] = collections.deque()
-    for place, values in itertools.chain([(index, first)], blocks):
-        if len(writing) == _WRITES_IN_FLIGHT:
-            await writing.popleft()
-        # Nothing writes into a block, so tensorstore needs no copy of its own.
-        writing.append(store[place].write(values, can_reference_source_data_indefinitely=True))
-    for write in writing:
-        await write
-
-
-def _read_metadata(item: pathlib.Path) -> Any:
+def _read_metadata(item: Any) -> Any:
     """The tree of a step's item with shapes and dtypes."""
     with ocp.StandardCheckpointer() as reader:
         try:
             metadata: Any = reader.metadata(item)
         except (ValueError, FileNotFoundError) as error:
-            raise errors.UserError(f"checkpoint {item} cannot be read: {error}") from error
+            raise _unreadable(item, reading.reason(error)) from error
+    if metadata.item_metadata is None:
+        raise _unreadable(item, "its metadata is missing or damaged")
     return metadata.item_metadata.tree
 
 
-def check_same_leaves(saved: Any, needed: Any, item: pathlib.Path) -> None:
+def _read_json(item: Any) -> dict[str, Any]:
+    handler: Any = ocp.JsonCheckpointHandler()
+    try:
+        return handler.restore(item, args=ocp.args.JsonRestore())
+    except (ValueError, OSError) as error:
+        raise _unreadable(item, reading.reason(error)) from error
+
+
+def _unreadable(item: Any, reason: str) -> reading.Unreadable:
+    return reading.Unreadable(f"checkpoint {item} cannot be read: {reason}")
+
+
+def check_same_leaves(saved: Any, needed: Any, item: Any) -> None:
     """Compares names and shapes: half a restore would be of no use.
 
     Args:

@@ -3,15 +3,20 @@
 """How every command starts and how it fails: flags in, one clear line out."""
 
 import dataclasses
+import errno
+import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags
 from ml_collections import config_flags
 
 from lingshu_jax.common import errors
+
+# Of what the user can mend although the command is right: space, quota, permission.
+_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def define_config(default: str | None = None) -> None:
@@ -38,6 +43,10 @@ def run(main: Callable[[list[str]], None], define_flags: Callable[[], None]) -> 
         app.run(_without_extra_arguments(main), flags_parser=_parse_flags)
     except errors.UserError as error:
         fail(str(error))
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            raise
+        _leave(error)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on or starts again", file=sys.stderr)
         sys.exit(130)  # as a shell reports SIGINT
@@ -47,6 +56,19 @@ def fail(message: str) -> None:
     """Prints one line on standard error and leaves with exit code 2."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def _leave(error: OSError) -> NoReturn:
+    """As `fail`, but closes nothing more.
+
+    On a full disk exit handlers and threads fail as well, and their traces would hide the line.
+    """
+    said: BaseException | None = error
+    while said is not None and not isinstance(said, errors.UserError):
+        said = said.__context__
+    where = f": {error.filename}" if error.filename else ""
+    print(f"error: {said or f'{error.strerror}{where}'}", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 def flag(name: str) -> Any:

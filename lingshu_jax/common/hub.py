@@ -15,7 +15,7 @@ import huggingface_hub
 from huggingface_hub import errors as hub_errors
 from huggingface_hub import utils as hub_utils
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths
 
 # No pickled weights and no code. `*` also matches "/": what lies in a folder is left out, since a
 # repository may hold earlier checkpoints of training there.
@@ -36,16 +36,19 @@ def resolve(name: str, option: str = "--hf") -> pathlib.Path:
     """The folder of a model; it is fetched where it is not on this machine yet.
 
     Args:
-      name: A folder, or `org/name` or `org/name@revision` (a branch, tag or commit).
+      name: A folder, perhaps in an object store, or `org/name` or `org/name@revision` (a branch,
+        tag or commit).
       option: How the user gave the name, for messages.
 
     Raises:
       UserError: If there is no such folder, repository or revision, if access to it is not
         granted, or if it is not in the cache and the hub cannot be reached.
     """
-    folder = pathlib.Path(name)
+    folder = paths.fetch(paths.local(name))
     if name and folder.is_dir():
         return folder
+    if paths.is_remote(name):
+        raise errors.UserError(f"{option}={name} holds nothing")
     wanted = _parse(name, option)
     try:
         # One file at a time: huggingface_hub throws an unfinished file away when it is stopped,

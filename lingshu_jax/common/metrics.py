@@ -5,26 +5,52 @@
 import json
 import pathlib
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import tensorboardX
 
+from lingshu_jax.common import paths
+
 Scalars = Mapping[str, float | int | None]
+
+
+class Sink(Protocol):
+    """Another place where rows go."""
+
+    def write(self, step: int, scalars: Scalars) -> None:
+        """Takes one row."""
+        ...
+
+    def close(self) -> None:
+        """Ends."""
+        ...
 
 
 class MetricsWriter:
     """Appends rows to `metrics.jsonl` and to `tensorboard/` of a run's folder."""
 
-    def __init__(self, workdir: pathlib.Path, *, after_step: int):
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        *,
+        after_step: int,
+        others: Sequence[Sink] = (),
+        is_silent: bool = False,
+    ):
         """Opens both, dropping rows that a restored run will write again.
 
         Args:
           workdir: The run's folder.
           after_step: Rows of later steps are from before an interruption and go.
+          others: Where rows go as well; closed with this.
+          is_silent: Writes nothing, as all hosts of a run but one.
         """
+        self._others, self._is_silent = others, is_silent
+        if is_silent:
+            return
         self._path = workdir / "metrics.jsonl"
-        _drop_rows_after(self._path, after_step)
+        drop_rows_after(self._path, after_step)
         self._file = self._path.open("a", encoding="utf-8")
         self._board = tensorboardX.SummaryWriter(
             str(workdir / "tensorboard"), purge_step=after_step + 1
@@ -37,16 +63,31 @@ class MetricsWriter:
           step: The step the numbers belong to.
           scalars: By name; None (a value that does not exist here) is kept in the row only.
         """
+        if self._is_silent:
+            return
         self._file.write(json.dumps({"step": step, **scalars}) + "\n")
         self._file.flush()
         for name, value in scalars.items():
             if value is not None:
                 self._board.add_scalar(name, value, step)
+        for other in self._others:
+            other.write(step, scalars)
 
     def close(self) -> None:
-        """Flushes and closes both."""
+        """Flushes and closes all."""
+        if self._is_silent:
+            return
         self._file.close()
         self._board.close()
+        for other in self._others:
+            other.close()
+
+
+class Spent(NamedTuple):
+    """Wall time of a run before this process: useful and all of it, in seconds."""
+
+    useful: float = 0.0
+    total: float = 0.0
 
 
 class Stopwatch:
@@ -58,10 +99,19 @@ class Stopwatch:
         Args:
           useful: Names whose share of the time is the goodput.
         """
-        self._useful = useful
+        self._useful, self._before = useful, Spent()
         self._start = self._last = time.perf_counter()
         self._seconds: dict[str, float] = {}
         self._useful_seconds = 0.0
+
+    def add(self, before: Spent) -> None:
+        """Counts what earlier processes of a continued run have spent.
+
+        Args:
+          before: From `time_spent`.
+        """
+        self._before = before
+        self._useful_seconds += before.useful
 
     def lap(self, name: str) -> None:
         """Books the time since the last lap under `name`."""
@@ -75,27 +125,51 @@ class Stopwatch:
         taken, self._seconds = self._seconds, {}
         return taken
 
+    @property
+    def run_seconds(self) -> float:
+        """Wall time of all processes of the run so far; what lay between two is not counted."""
+        return self._before.total + self._last - self._start
+
     def goodput(self) -> float:
-        """Share of the wall time since the start that was useful."""
-        return self._useful_seconds / max(self._last - self._start, 1e-9)
+        """Share of `run_seconds` that was useful; steps that were lost and redone count once."""
+        return self._useful_seconds / max(self.run_seconds, 1e-9)
 
 
-def read_rows(workdir: pathlib.Path) -> list[dict[str, Any]]:
+def time_spent(rows: Sequence[Mapping[str, Any]], step: int) -> Spent:
+    """What the processes before this one spent, as their metric rows say.
+
+    Args:
+      rows: All rows that they left, from `read_rows`.
+      step: Where the run goes on; what later rows took was lost.
+    """
+    timed = [row for row in rows if "run_seconds" in row]
+    kept = [row for row in timed if row["step"] <= step]
+    useful = kept[-1]["goodput"] * kept[-1]["run_seconds"] if kept else 0.0
+    return Spent(useful, timed[-1]["run_seconds"] if timed else 0.0)
+
+
+def read_rows(workdir: pathlib.Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
     """All complete rows of a run; a torn last line is not one.
 
     Args:
       workdir: The run's folder.
+      name: Of the file in it.
     """
-    path = workdir / "metrics.jsonl"
+    path = workdir / name
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("}\n")]
 
 
-def _drop_rows_after(path: pathlib.Path, step: int) -> None:
-    rows = read_rows(path.parent)
+def drop_rows_after(path: pathlib.Path, step: int) -> None:
+    """Drops the rows of later steps, and a torn last line.
+
+    Args:
+      path: A file of rows with `step`; made if it is not there.
+      step: The last one that stays.
+    """
+    rows = read_rows(path.parent, path.name)
     kept = [row for row in rows if row["step"] <= step]
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-    partial.rename(path)
+    with paths.whole_file(path) as partial:
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

@@ -65,6 +65,15 @@ def number(value: float | str | None) -> str:
     return f"{int(value):,}"
 
 
+def markdown_row(cells: Sequence[object]) -> str:
+    """A line of a Markdown table.
+
+    Args:
+      cells: Their texts; a bar in one does not end it.
+    """
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
 def data_address(content: bytes, kind: str) -> str:
     """A file as a `data:` address.
 

@@ -2,39 +2,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every command that uses JAX does first."""
 
+import contextlib
 import logging
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 
 from lingshu_jax.common import errors
 
 _CONFIG: Any = jax.config  # its fields are made at run time, which no type checker sees
 
 # A host that is part of one of these gets its peers' addresses from the environment.
-_CLUSTER_VARIABLES = (
-    "JAX_COORDINATOR_ADDRESS",
-    "MEGASCALE_COORDINATOR_ADDRESS",
-    "TPU_WORKER_HOSTNAMES",
-    "SLURM_JOB_NUM_NODES",
-    "OMPI_COMM_WORLD_SIZE",
-)
+_ADDRESSES = ("JAX_COORDINATOR_ADDRESS", "MEGASCALE_COORDINATOR_ADDRESS")
+_COUNTS = ("SLURM_JOB_NUM_NODES", "OMPI_COMM_WORLD_SIZE")
+# So long a process that ends waits for the others; one that failed would else keep them 5 minutes.
+_SHUTDOWN_SECONDS = 60
 
 
-def start() -> None:
+def start(*, several_hosts: bool = False) -> None:
     """Joins the other hosts, if any, and turns on the persistent compilation cache.
 
+    TPU pods, Slurm and Open MPI say themselves who the hosts are. Elsewhere the variables
+    JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
     The cache lies where JAX_COMPILATION_CACHE_DIR says, else in the user's cache folder.
 
+    Args:
+      several_hosts: Whether the command can run on more than one.
+
     Raises:
-      UserError: If the cache folder cannot be made.
+      UserError: If the variables do not fit together or name more hosts than the command can
+        use, or the cache folder cannot be made.
     """
     logging.getLogger("jax").setLevel(logging.WARNING)
     _ignore_absent_accelerators()
-    if _has_several_hosts() and not jax.distributed.is_initialized():
-        jax.distributed.initialize()
+    several = _several_hosts()
+    if several and not several_hosts:
+        raise errors.UserError(
+            f"this command runs on one host, and {several}={os.environ[several]} says that there "
+            f"are several; start it on one of them, with {several}= before it"
+        )
+    if several and not jax.distributed.is_initialized():
+        _join()
     if not _CONFIG.jax_compilation_cache_dir:
         cache = pathlib.Path.home() / ".cache" / "lingshu_jax" / "compiled"
         try:
@@ -51,6 +63,35 @@ def is_main_host() -> bool:
     return jax.process_index() == 0
 
 
+def wait_for_all(name: str) -> None:
+    """Blocks until every process has come here; at once where there is only one.
+
+    Args:
+      name: The same everywhere; another one means that the processes have parted ways.
+    """
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def main_first(name: str) -> Iterator[None]:
+    """A block that makes files: the main process runs it alone, then the others find them made.
+
+    If it fails on the main process, the others run it all the same and say what they find. It
+    must not wait for other processes itself.
+
+    Args:
+      name: Of the block, for `wait_for_all`.
+    """
+    if not is_main_host():
+        wait_for_all(name)
+    try:
+        yield
+    finally:
+        if is_main_host():
+            wait_for_all(name)
+
+
 def _ignore_absent_accelerators() -> None:
     # libtpu beside a CPU jax (the extra [aot]) would look for a TPU and complain at length.
     devices = [*pathlib.Path("/dev").glob("accel*"), *pathlib.Path("/dev").glob("nvidia[0-9]*")]
@@ -59,10 +100,43 @@ def _ignore_absent_accelerators() -> None:
         jax.config.update("jax_platforms", "cpu")
 
 
-def _has_several_hosts() -> bool:
+def _join() -> None:
+    count, index = _number("JAX_NUM_PROCESSES"), _number("JAX_PROCESS_ID")
+    if (count is None) != (index is None) or (count and index is not None and index >= count):
+        raise errors.UserError(
+            "JAX_PROCESS_ID must be smaller than JAX_NUM_PROCESSES, or neither be set; "
+            f"they are {index} and {count}"
+        )
+    try:
+        # jax reads the address, but not these two.
+        jax.distributed.initialize(
+            num_processes=count, process_id=index, shutdown_timeout_seconds=_SHUTDOWN_SECONDS
+        )
+    except ValueError as error:  # nobody says how many; one out of reach is another type
+        raise errors.UserError(
+            f"cannot join the other hosts: {error} JAX_NUM_PROCESSES and JAX_PROCESS_ID may say it"
+        ) from error
+    # Connections between CPUs are made at the first use, which waits 30 seconds and no longer.
+    wait_for_all("start")
+
+
+def _number(name: str) -> int | None:
+    text = os.environ.get(name, "")
+    if text and not text.isdigit():
+        raise errors.UserError(f"{name} must be a whole number, got {text!r}")
+    return int(text) if text else None
+
+
+def _several_hosts() -> str:
+    """The variable that says that there are several hosts; empty where there is one."""
     hosts = os.environ.get("TPU_WORKER_HOSTNAMES", "")
     if hosts:
-        return "," in hosts
-    counts = [os.environ.get(name, "1") for name in _CLUSTER_VARIABLES[3:]]
-    addresses = [name for name in _CLUSTER_VARIABLES[:2] if os.environ.get(name)]
-    return bool(addresses) or any(count.isdigit() and int(count) > 1 for count in counts)
+        return "TPU_WORKER_HOSTNAMES" if "," in hosts else ""
+    for name in _ADDRESSES:
+        if os.environ.get(name) and os.environ.get("JAX_NUM_PROCESSES") != "1":
+            return name
+    for name in _COUNTS:
+        count = os.environ.get(name, "")
+        if count.isdigit() and int(count) > 1:
+            return name
+    return ""

@@ -6,12 +6,17 @@ Mesh axes: `data` (replicas, over slow links), `fsdp` (parameters split, gathere
 `tensor` (heads, MLP and vocabulary split), `context` (tokens of a row split).
 """
 
+import collections
+import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lingshu_jax.common import errors
@@ -71,6 +76,35 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) ->
 def host_mesh() -> Mesh:
     """A mesh of one CPU device: arrays stay in host memory, whatever the widths divide by."""
     return make_mesh({}, jax.local_devices(backend="cpu")[:1])
+
+
+def connect(mesh: Mesh) -> None:
+    """Makes the connections of the mesh's collectives while all processes are here.
+
+    Between CPUs they are made at their first use, which waits 30 seconds and no longer, and the
+    compilations of two processes may end further apart. Other devices need nothing.
+
+    Args:
+      mesh: The mesh.
+    """
+    if jax.process_count() == 1 or mesh.devices.flat[0].platform != "cpu":
+        return
+    multihost_utils.sync_global_devices("connect")
+    axes = [axis for axis in MESH_AXES if mesh.shape[axis] > 1]
+    for size in range(1, len(axes) + 1):
+        for group in itertools.combinations(axes, size):
+            _sum_over(group, mesh).block_until_ready()
+
+
+def _sum_over(group: tuple[str, ...], mesh: Mesh) -> jax.Array:
+    spec = PartitionSpec(group)
+    total = jax.shard_map(
+        lambda x: jax.lax.psum(x, group), mesh=mesh, in_specs=spec, out_specs=PartitionSpec()
+    )
+    ones = np.ones(_axis_size(mesh, group), np.float32)
+    return jax.jit(total)(
+        jax.make_array_from_callback(ones.shape, NamedSharding(mesh, spec), ones.__getitem__)
+    )
 
 
 def param_shardings(params: Any, table: AxesTable, mesh: Mesh, rules: Rules = TRAIN_RULES) -> Any:
@@ -149,11 +183,46 @@ def batch_parts(mesh: Mesh, rules: Rules = TRAIN_RULES) -> int:
     return _axis_size(mesh, rules["batch"])
 
 
-def place_batch(tree: Any, mesh: Mesh) -> Any:
-    """Host arrays of this process's rows to one global array a leaf.
+@dataclasses.dataclass(frozen=True)
+class RowShare:
+    """Which of `count` equal shares of a batch's rows a process reads.
+
+    Attributes:
+      index: Of the share.
+      count: Shares; fewer than processes where several hold the same rows.
+    """
+
+    index: int
+    count: int
+
+
+def row_share(mesh: Mesh) -> RowShare:
+    """The share of this process; those of one tensor group read the same.
 
     Args:
-      tree: Numpy arrays with the local rows first.
+      mesh: The mesh.
+
+    Raises:
+      UserError: If the rows of two processes are neither the same nor apart.
+    """
+    held: dict[int, set[int]] = collections.defaultdict(set)
+    parts = batch_parts(mesh)
+    for device, (rows,) in batch_sharding(mesh).devices_indices_map((parts,)).items():
+        held[device.process_index].add(rows.start or 0)
+    shares = sorted({tuple(sorted(rows)) for rows in held.values()})
+    if sum(map(len, shares)) != parts or len(set(map(len, shares))) > 1:
+        raise errors.UserError(
+            f"the mesh {dict(mesh.shape)} gives processes rows that overlap in part; choose axes "
+            f"that divide by, or into, the {jax.local_device_count()} devices of a process"
+        )
+    return RowShare(shares.index(tuple(sorted(held[jax.process_index()]))), len(shares))
+
+
+def place_batch(tree: Any, mesh: Mesh) -> Any:
+    """Host arrays of this process's rows (`row_share`) to one global array a leaf.
+
+    Args:
+      tree: Numpy arrays of this process's share of the rows, along the first axis.
       mesh: The mesh.
     """
     sharding = batch_sharding(mesh)

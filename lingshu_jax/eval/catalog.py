@@ -4,7 +4,7 @@
 
 from pathlib import Path
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths
 from lingshu_jax.eval import benchmark
 from lingshu_jax.eval.benchmarks import rows, vqa_rad
 
@@ -20,11 +20,13 @@ def choose(names: str, data_dir: Path | None) -> list[benchmark.Benchmark]:
 
     Args:
       names: Comma list of table names, `rows:FILE`, or NAME where `data_dir`/NAME.jsonl exists.
-      data_dir: Folder of the data, if given.
+      data_dir: Folder of the data, if given; from an object store it is fetched whole.
 
     Raises:
       UserError: If a name is unknown or given twice; the known ones are listed.
     """
+    if data_dir is not None:
+        paths.fetch_once(str(data_dir))
     chosen = [_find(name.strip(), data_dir) for name in names.split(",") if name.strip()]
     if not chosen:
         raise errors.UserError(f"--benchmarks is empty; known: {', '.join(BENCHMARKS)}")

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths
 from lingshu_jax.data import formats
 from lingshu_jax.eval import benchmark
 
@@ -141,9 +141,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file that appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with paths.whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def dump(value: Mapping[str, Any]) -> str:

@@ -176,7 +176,10 @@ def to_markdown(
       published: As in `write`.
     """
     heads = ("model", "benchmark", "n", "compat", "strict", "constant", *metrics.FAILURES)
-    lines = [_cells(heads), _cells(["---"] * 2 + ["---:"] * (len(heads) - 2))]
+    lines = [
+        pages.markdown_row(heads),
+        pages.markdown_row(["---"] * 2 + ["---:"] * (len(heads) - 2)),
+    ]
     for row in table:
         shares = [
             f"{pages.percent(row[f'{mode}_accuracy'])} "
@@ -186,16 +189,14 @@ def to_markdown(
         failures = [row[failure] for failure in metrics.FAILURES]
         constant = pages.percent(row["constant_accuracy"])
         lines.append(
-            _cells([row["model"], row["benchmark"], row["n"], *shares, constant, *failures])
+            pages.markdown_row(
+                [row["model"], row["benchmark"], row["n"], *shares, constant, *failures]
+            )
         )
         for model, accuracy in published.get(row["benchmark"], {}).items():
             numbers = ["", f"{accuracy:.1f} %", *[""] * (len(metrics.FAILURES) + 2)]
-            lines.append(_cells([f"{model} (published)", row["benchmark"], *numbers]))
+            lines.append(pages.markdown_row([f"{model} (published)", row["benchmark"], *numbers]))
     return "\n".join(lines) + "\n"
-
-
-def _cells(values: Sequence[Any]) -> str:
-    return "| " + " | ".join(str(value).replace("|", "\\|") for value in values) + " |"
 
 
 def _pictures(sample: benchmark.Sample) -> list[Image.Image]:

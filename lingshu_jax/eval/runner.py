@@ -14,7 +14,7 @@ from typing import Any
 
 import tqdm
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths
 from lingshu_jax.engines import protocol
 from lingshu_jax.eval import (
     asking,
@@ -101,7 +101,7 @@ def evaluate(
         folder.check_replaceable(output_dir)
     elif _is_finished(output_dir, settings):
         return folder.read_summary(output_dir)
-    data_dir = Path(settings.data_dir) if settings.data_dir else None
+    data_dir = paths.local(settings.data_dir) if settings.data_dir else None
     chosen = catalog.choose(settings.benchmarks, data_dir)
     samples = {item.name: catalog.load(item, data_dir)[: settings.limit] for item in chosen}
     digests = {name: asking.digest(found) for name, found in samples.items()}
@@ -144,7 +144,7 @@ def score_predictions(
       UserError: If the file or the folder is not usable.
     """
     settings.validate()
-    path = Path(settings.predictions)
+    path = paths.fetched(settings.predictions)
     known = None
     if settings.benchmarks != UNNAMED:
         (known,) = catalog.choose(settings.benchmarks, None)

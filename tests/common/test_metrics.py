@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import pathlib
+import time
+from collections.abc import Callable
+
+import pytest
 
 from lingshu_jax.common import metrics
 
@@ -54,3 +58,82 @@ def test_a_torn_last_line_is_no_row(tmp_path: pathlib.Path) -> None:
 
 def test_no_file_has_no_rows(tmp_path: pathlib.Path) -> None:
     assert metrics.read_rows(tmp_path) == []
+
+
+@pytest.fixture
+def sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """A clock that only moves when it is told to."""
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def move(seconds: float) -> None:
+        now[0] += seconds
+
+    return move
+
+
+def take_steps(
+    workdir: pathlib.Path, steps: range, sleep: Callable[[float], None]
+) -> list[tuple[float, float]]:
+    """A process: 4 s of start, then 3 s of step and 1 s of data each; goodput and seconds."""
+    watch = metrics.Stopwatch(useful=("step",))
+    watch.add(metrics.time_spent(metrics.read_rows(workdir), steps[0] - 1))
+    writer = metrics.MetricsWriter(workdir, after_step=steps[0] - 1)
+    sleep(4)
+    watch.lap("start")
+    for step in steps:
+        sleep(1)
+        watch.lap("data")
+        sleep(3)
+        watch.lap("step")
+        watch.take()
+        writer.write(step, {"goodput": watch.goodput(), "run_seconds": watch.run_seconds})
+    writer.close()
+    rows = metrics.read_rows(workdir)
+    return [(row["goodput"], row["run_seconds"]) for row in rows]
+
+
+def test_goodput_is_that_of_the_whole_run(
+    tmp_path: pathlib.Path, sleep: Callable[[float], None]
+) -> None:
+    assert take_steps(tmp_path, range(1, 5), sleep)[-1] == pytest.approx((12 / 20, 20))
+    sleep(1000)  # nobody runs
+    # Steps 3 and 4 were lost: their 8 s count as time, the second attempt as steps.
+    goodput, seconds = take_steps(tmp_path, range(3, 6), sleep)[-1]
+    assert seconds == pytest.approx(20 + 4 + 3 * 4)
+    assert goodput == pytest.approx(5 * 3 / seconds)
+
+
+def test_the_second_process_alone_would_look_better(
+    tmp_path: pathlib.Path, sleep: Callable[[float], None]
+) -> None:
+    take_steps(tmp_path, range(1, 5), sleep)
+    (tmp_path / "metrics.jsonl").unlink()
+    goodput, seconds = take_steps(tmp_path, range(3, 6), sleep)[-1]
+    assert (goodput, seconds) == pytest.approx((9 / 16, 16))
+
+
+class Kept:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, object]] = []
+        self.is_closed = False
+
+    def write(self, step: int, scalars: metrics.Scalars) -> None:
+        self.rows.append((step, dict(scalars)))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_rows_go_to_other_places_as_well(tmp_path: pathlib.Path) -> None:
+    kept, silent = Kept(), Kept()
+    writer = metrics.MetricsWriter(tmp_path, after_step=0, others=[kept])
+    writer.write(1, {"loss": 2.0})
+    writer.close()
+    assert kept.rows == [(1, {"loss": 2.0})] and kept.is_closed
+    other = metrics.MetricsWriter(tmp_path, after_step=0, others=[silent], is_silent=True)
+    other.write(2, {"loss": 1.0})
+    other.close()
+    assert not silent.rows and [row["step"] for row in metrics.read_rows(tmp_path)] == [1]

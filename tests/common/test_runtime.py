@@ -1,0 +1,65 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""Who the hosts are, as the environment says; joining them is in `tests/distributed/`."""
+
+import pathlib
+
+import pytest
+
+from lingshu_jax.common import errors, runtime
+
+ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        (ADDRESS, "10.0.0.1:1234"),
+        ("TPU_WORKER_HOSTNAMES", "a,b"),
+        ("SLURM_JOB_NUM_NODES", "2"),
+        ("OMPI_COMM_WORLD_SIZE", "4"),
+    ],
+)
+def test_a_command_for_one_host_says_so(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(errors.UserError, match=f"runs on one host, and {variable}={value} says"):
+        runtime.start()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("TPU_WORKER_HOSTNAMES", "localhost"), ("SLURM_JOB_NUM_NODES", "1"), (COUNT, "1")],
+)
+def test_one_host_is_no_matter(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if variable == COUNT:
+        monkeypatch.setenv(ADDRESS, "10.0.0.1:1234")
+    monkeypatch.setenv(variable, value)
+    runtime.start()
+    assert runtime.is_main_host()
+
+
+@pytest.mark.parametrize(
+    ("count", "index", "message"),
+    [
+        ("two", "0", "JAX_NUM_PROCESSES must be a whole number, got 'two'"),
+        ("2", "-1", "JAX_PROCESS_ID must be a whole number, got '-1'"),
+        ("2", "2", "must be smaller than JAX_NUM_PROCESSES, .* they are 2 and 2"),
+        ("2", "", "or neither be set; they are None and 2"),
+    ],
+)
+def test_variables_that_do_not_fit_together(
+    count: str, index: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in ((ADDRESS, "127.0.0.1:1"), (COUNT, count), (INDEX, index)):
+        monkeypatch.setenv(name, text)
+    with pytest.raises(errors.UserError, match=message):
+        runtime.start(several_hosts=True)
+
+
+def test_a_block_alone_is_run_at_once(tmp_path: pathlib.Path) -> None:
+    with runtime.main_first("block"):
+        (tmp_path / "file").write_text("made")
+    runtime.wait_for_all("made")
+    assert (tmp_path / "file").exists()
