@@ -11,12 +11,12 @@ same command continues where it was interrupted.
 import dataclasses
 import json
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags, logging
 
 from lingshu_jax import convert, evaluate, export, lineage, model_card, train
-from lingshu_jax.common import cli, errors, hub, runtime
+from lingshu_jax.common import cli, errors, hub, paths, runtime
 from lingshu_jax.data import demo_rows
 from lingshu_jax.eval import runner
 from lingshu_jax.rl import config as rl_config
@@ -49,10 +49,10 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(kw_only=True)
-class RecipeConfig:
-    """Four stages that hand their weights on, then export and evaluation.
+class ChainConfig:
+    """The supervised stages, each from the weights of the one before it, and an evaluation.
 
-    Each stage starts from the one before it: their own `init_from` is not read.
+    A stage's own `init_from` and `data.root` are not read.
 
     Attributes:
       hf: Hugging Face folder to start from; "random" makes the tiny random one.
@@ -62,8 +62,7 @@ class RecipeConfig:
       shallow_align: Stage 1.
       deep_align: Stage 2.
       instruct: Stage 3.
-      rl: Stage 4.
-      evaluation: Before and after.
+      evaluation: What models are asked.
     """
 
     hf: str
@@ -72,14 +71,19 @@ class RecipeConfig:
     shallow_align: stage_config.StageConfig
     deep_align: stage_config.StageConfig
     instruct: stage_config.StageConfig
-    rl: rl_config.RLStageConfig
     evaluation: EvaluationConfig
 
     def validate(self) -> None:
         """Raises UserError naming the first field that is out of range."""
-        for name in STAGES:
+        for name in filter(self.__dict__.__contains__, STAGES):  # an ablation has no stage 4
             stage = getattr(self, name)
-            stage.validate()
+            try:
+                stage.validate()
+            except errors.UserError as error:  # a stage says config.steps; here it is one of four
+                text = str(error)
+                end = text.removeprefix("config.")
+                where = f"config.{name}." if end != text else f"config.{name}: "
+                raise errors.UserError(where + end) from error
             if stage.stage != name:
                 raise errors.UserError(f"config.{name}.stage must be {name!r}, got {stage.stage!r}")
         if self.hf == stage_config.RANDOM and self.root != stage_config.DEMO:
@@ -87,6 +91,41 @@ class RecipeConfig:
                 "config.hf 'random' needs config.root 'demo', whose texts train its tokenizer; "
                 f"got {self.root!r}"
             )
+
+
+@dataclasses.dataclass(kw_only=True)
+class RecipeConfig(ChainConfig):
+    """Four stages that hand their weights on, then export and evaluation.
+
+    Attributes:
+      rl: Stage 4.
+      stages: Which stages are run, in their order; the first of them starts from `hf`.
+    """
+
+    rl: rl_config.RLStageConfig
+    stages: tuple[str, ...] = STAGES
+
+    def validate(self) -> None:
+        """Raises UserError naming the first field that is out of range."""
+        super().validate()
+        if not self.stages or self.stages != tuple(s for s in STAGES if s in self.stages):
+            raise errors.UserError(
+                f"config.stages must be some of {STAGES} in this order, got {self.stages!r}"
+            )
+
+
+class Start(NamedTuple):
+    """What the first stage of a chain begins with.
+
+    Attributes:
+      root: Data root of all stages.
+      base: The Hugging Face folder.
+      checkpoint: The same, converted.
+    """
+
+    root: pathlib.Path
+    base: pathlib.Path
+    checkpoint: pathlib.Path
 
 
 def stage_folder(workdir: pathlib.Path, name: str) -> pathlib.Path:
@@ -119,43 +158,133 @@ def run(config: RecipeConfig, workdir: pathlib.Path) -> dict[str, Any]:
     if finished is not None:
         return finished
     run_folder.begin(config, workdir)
-    root = _make_root(config, workdir)
-    base = _find_base(config, workdir)
-    previous = workdir / lineage.CHECKPOINT
-    if not (previous / "0").is_dir():
-        convert.convert(base, previous)
-    folder = workdir / EVALUATION
-    evaluations = {"before": _evaluate(config.evaluation, base, folder / "before", root=root)}
-    stages = {}
-    for name in STAGES:
+    start = prepare(config, workdir)
+    asked, root = config.evaluation, start.root
+    before = ask(asked, start.base, workdir / EVALUATION / "before", root=root)
+    stages, previous = {}, start.checkpoint
+    for name in config.stages:
         logging.info("stage %s", name)
-        stages[name] = train.run_stage(
-            _chained(config, name, previous, root), stage_folder(workdir, name)
-        )
+        stage = chained(getattr(config, name), previous, root)
         previous = stage_folder(workdir, name)
-    exported = workdir / EXPORT
-    if not exported.is_dir():
-        export.export(previous, exported)
-    evaluations["after"] = _evaluate(config.evaluation, exported, folder / "after", root=root)
-    if config.evaluation.blind:
-        evaluations["blind"] = _evaluate(
-            config.evaluation, exported, folder / "blind", root=root, blind=True
-        )
-    if runtime.is_main_host():
-        model_card.write(exported, previous, evaluation=folder)
+        stages[name] = train.run_stage(stage, previous)
+    after = export_and_ask(asked, previous, workdir, root=root, blind=asked.blind)
+    evaluations = {"before": before, **after}
     summary = {"stages": stages, "evaluations": evaluations}
     run_folder.finish(workdir, summary)
     return summary
 
 
-def _make_root(config: RecipeConfig, workdir: pathlib.Path) -> pathlib.Path:
+def prepare(config: ChainConfig, workdir: pathlib.Path) -> Start:
+    """Makes what is not there yet: the demo's rows, the random model, the base's checkpoint.
+
+    Args:
+      config: Validated.
+      workdir: The folder of the chain.
+
+    Raises:
+      UserError: If the base or the images cannot be used.
+    """
+    root = _make_root(config, workdir)
+    base = _find_base(config, workdir)
+    checkpoint = workdir / lineage.CHECKPOINT
+    if not (checkpoint / "0").is_dir():
+        convert.convert(base, checkpoint)
+    return Start(root, base, checkpoint)
+
+
+def chained(
+    stage: stage_config.StageConfig, previous: pathlib.Path, root: pathlib.Path
+) -> stage_config.StageConfig:
+    """A stage that starts from the previous one and reads under the common root.
+
+    Args:
+      stage: As the config has it.
+      previous: A checkpoint folder or the workdir of a stage.
+      root: Of the data.
+    """
+    return dataclasses.replace(
+        stage,
+        model=dataclasses.replace(stage.model, init_from=str(previous)),
+        data=dataclasses.replace(stage.data, root=str(root)),
+    )
+
+
+def export_and_ask(
+    asked: EvaluationConfig,
+    trained: pathlib.Path,
+    workdir: pathlib.Path,
+    *,
+    root: pathlib.Path,
+    blind: bool,
+) -> dict[str, dict[str, Any]]:
+    """Exports a trained model and evaluates it, as far as that is not done yet.
+
+    Args:
+      asked: What is asked.
+      trained: The workdir of its last stage.
+      workdir: Gets the folders `export` and `evaluation`.
+      root: Of the benchmarks' data where `asked` names none.
+      blind: Asks a second time with every image greyed out.
+
+    Returns:
+      Summaries by `after` and `blind`.
+
+    Raises:
+      UserError: If an input cannot be used.
+    """
+    exported, folder = workdir / EXPORT, workdir / EVALUATION
+    if not exported.is_dir():  # one that is there is whole
+        export.export(trained, exported)
+    evaluations = {"after": ask(asked, exported, folder / "after", root=root)}
+    if blind:
+        evaluations["blind"] = ask(asked, exported, folder / "blind", root=root, blind=True)
+    model_card.write(exported, trained, evaluation=folder)
+    return evaluations
+
+
+def ask(
+    asked: EvaluationConfig,
+    model: pathlib.Path,
+    folder: pathlib.Path,
+    *,
+    root: pathlib.Path,
+    blind: bool = False,
+) -> dict[str, Any]:
+    """Evaluates a model; what is answered already is not asked again.
+
+    Args:
+      asked: What.
+      model: A Hugging Face folder.
+      folder: Of the evaluation.
+      root: Of the benchmarks' data where `asked` names none.
+      blind: With every image greyed out.
+
+    Returns:
+      The content of summary.json.
+
+    Raises:
+      UserError: If an input cannot be used.
+    """
+    settings = runner.Settings(
+        model=str(model),
+        engine="jax",
+        benchmarks=asked.benchmarks,
+        data_dir=asked.data_dir or str(root),
+        max_new_tokens=asked.max_new_tokens,
+        prompt=asked.prompt,
+        blind=blind,
+    )
+    return evaluate.run(settings, folder, batch_size=asked.batch_size)
+
+
+def _make_root(config: ChainConfig, workdir: pathlib.Path) -> pathlib.Path:
     if config.root != stage_config.DEMO:
-        return pathlib.Path(config.root)
+        return paths.local(config.root)
     images = pathlib.Path(config.images) if config.images else None
     return demo_rows.make(workdir / stage_config.DEMO, images).folder
 
 
-def _find_base(config: RecipeConfig, workdir: pathlib.Path) -> pathlib.Path:
+def _find_base(config: ChainConfig, workdir: pathlib.Path) -> pathlib.Path:
     if config.hf != stage_config.RANDOM:
         return hub.resolve(config.hf, "--config.hf")
     data = config.shallow_align.data
@@ -169,52 +298,22 @@ def _find_base(config: RecipeConfig, workdir: pathlib.Path) -> pathlib.Path:
     )
 
 
-def _chained(
-    config: RecipeConfig, name: str, previous: pathlib.Path, root: pathlib.Path
-) -> stage_config.StageConfig:
-    """A stage that starts from the previous one and reads under the common root."""
-    stage = getattr(config, name)
-    return dataclasses.replace(
-        stage,
-        model=dataclasses.replace(stage.model, init_from=str(previous)),
-        data=dataclasses.replace(stage.data, root=str(root)),
-    )
-
-
-def _evaluate(
-    asked: EvaluationConfig,
-    model: pathlib.Path,
-    folder: pathlib.Path,
-    *,
-    root: pathlib.Path,
-    blind: bool = False,
-) -> dict[str, Any]:
-    settings = runner.Settings(
-        model=str(model),
-        engine="jax",
-        benchmarks=asked.benchmarks,
-        data_dir=asked.data_dir or str(root),
-        max_new_tokens=asked.max_new_tokens,
-        prompt=asked.prompt,
-        blind=blind,
-    )
-    return evaluate.run(settings, folder, batch_size=asked.batch_size)
-
-
 def define_flags() -> None:
     """Defines the command's flags."""
     cli.define_config()
-    flags.DEFINE_string("workdir", None, "Folder of the recipe; continued if it exists.")
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the recipe, or s3:// or gs://; continued if it exists."
+    )
 
 
 def main(argv: list[str]) -> None:
     """Reads the flags, runs the recipe, prints its end."""
     del argv
-    workdir, config = pathlib.Path(cli.required("workdir")), cli.required("config")
+    address, config = cli.required("workdir"), cli.required("config")
     runtime.start()
-    summary = run(config, workdir)
-    if runtime.is_main_host():
-        print(json.dumps(summary, indent=2))
+    with paths.opened(address) as workdir:
+        summary = run(config, workdir)
+    print(json.dumps(summary, indent=2))
 
 
 if __name__ == "__main__":
