@@ -15,7 +15,7 @@ import sys
 from absl import flags
 
 from lingshu_jax import verify
-from lingshu_jax.common import checkpoints, cli, errors, hub, runtime
+from lingshu_jax.common import checkpoints, cli, errors, hub, paths, runtime
 from lingshu_jax.models import hf, hf_config, origin
 from lingshu_jax.stages import initial
 
@@ -74,7 +74,8 @@ def main(argv: list[str]) -> None:
         sys.exit(0 if report.agrees else 1)
     target = cli.required("checkpoint")
     runtime.start()
-    convert(hub.resolve(name), pathlib.Path(target))
+    with paths.opened(target) as folder:
+        convert(hub.resolve(name), folder)
     print(json.dumps({"checkpoint": target, "step": 0}))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from lingshu_jax.common import cli, errors, hub, pages
+from lingshu_jax.common import cli, errors, hub, pages, paths
 from lingshu_jax.engines import protocol
 from lingshu_jax.eval import metrics, runner
 
@@ -75,7 +75,7 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Evaluates as the flags say and prints one line a benchmark."""
     del argv
-    output_dir = Path(cli.required("output_dir"))
+    address = cli.required("output_dir")
     if cli.flag("predictions"):
         model = cli.flag("model") or Path(cli.flag("predictions")).stem
         benchmarks = cli.flag("benchmarks") or runner.UNNAMED
@@ -92,11 +92,12 @@ def main(argv: list[str]) -> None:
         blind=cli.flag("blind"),
         predictions=cli.flag("predictions") or "",
     )
-    summary = run(
-        settings, output_dir, batch_size=cli.flag("batch_size"), overwrite=cli.flag("overwrite")
-    )
+    with paths.opened(address) as output_dir:
+        summary = run(
+            settings, output_dir, batch_size=cli.flag("batch_size"), overwrite=cli.flag("overwrite")
+        )
     print_summary(summary)
-    print(f"report: {output_dir / 'report.html'}")
+    print(f"report: {address}/report.html")
 
 
 def print_summary(summary: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from absl import flags
 
 from lingshu_jax import lineage, model_card
-from lingshu_jax.common import checkpoints, cli, errors, runtime
+from lingshu_jax.common import checkpoints, cli, errors, paths, runtime
 from lingshu_jax.data import tokenizer_files
 from lingshu_jax.models import hf, hf_config, layers, lora, origin, peft, qwen2_5_vl, sizes
 from lingshu_jax.stages import trainer
@@ -48,16 +48,14 @@ def export(
     assets = found / checkpoints.ASSETS
     tokenizer_files.require_tokenizer(assets)
     _make_parent(target)
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(assets, partial)
-    tokenizer_files.complete(partial)
     stored = str(json.loads((assets / "config.json").read_text())["torch_dtype"])
     config = hf_config.dump(size, dtype=dtype or stored)
-    (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    hf.write_weights(params, size, partial, dtype=None if dtype is None else jnp.dtype(dtype))
-    model_card.write(partial, source, name=target.name, evaluation=evaluation)
-    partial.rename(target)
+    with paths.whole_folder(target) as partial:
+        shutil.copytree(assets, partial, dirs_exist_ok=True)
+        tokenizer_files.complete(partial)
+        (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        hf.write_weights(params, size, partial, dtype=None if dtype is None else jnp.dtype(dtype))
+        model_card.write(partial, source, name=target.name, evaluation=evaluation)
 
 
 def export_adapter(source: pathlib.Path, target: pathlib.Path) -> None:
@@ -123,17 +121,20 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Reads the flags and exports."""
     del argv
-    source, target = pathlib.Path(cli.required("checkpoint")), pathlib.Path(cli.required("hf"))
+    source, name = paths.fetched(cli.required("checkpoint")), cli.required("hf")
     evaluation = cli.flag("evaluation")
     runtime.start()
-    if cli.flag("adapter"):
-        if evaluation or cli.flag("dtype"):
-            raise errors.UserError("--adapter writes adapters alone: no --evaluation, no --dtype")
-        export_adapter(source, target)
-    else:
-        found = None if evaluation is None else pathlib.Path(evaluation)
-        export(source, target, dtype=cli.flag("dtype"), evaluation=found)
-    print(json.dumps({"hf": str(target)}))
+    with paths.opened(name) as target:
+        if cli.flag("adapter"):
+            if evaluation or cli.flag("dtype"):
+                raise errors.UserError(
+                    "--adapter writes adapters alone: no --evaluation, no --dtype"
+                )
+            export_adapter(source, target)
+        else:
+            found = None if evaluation is None else paths.fetched(evaluation)
+            export(source, target, dtype=cli.flag("dtype"), evaluation=found)
+    print(json.dumps({"hf": name}))
 
 
 if __name__ == "__main__":

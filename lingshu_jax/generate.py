@@ -12,7 +12,7 @@ from typing import Any
 import tqdm
 from absl import flags
 
-from lingshu_jax.common import cli, errors, hub, runtime
+from lingshu_jax.common import cli, errors, hub, paths, runtime
 from lingshu_jax.data import formats, sources
 from lingshu_jax.engines import jax_engine, protocol
 
@@ -94,7 +94,7 @@ def main(argv: list[str]) -> None:
     """Reads the flags and generates."""
     del argv
     model = cli.required("model")
-    source, target = (pathlib.Path(cli.required(name)) for name in ("input", "output"))
+    source, address = paths.fetched(cli.required("input")), cli.required("output")
     engine = cli.flag("engine")
     if engine not in ENGINES:
         raise errors.UserError(
@@ -106,8 +106,9 @@ def main(argv: list[str]) -> None:
         seed=cli.flag("seed"),
     )
     runtime.start()
-    count = run(model, source, target, sampling=sampling, rows=cli.flag("rows"))
-    print(f"{count} answers in {target}")
+    with paths.opened(address) as target:
+        count = run(model, source, target, sampling=sampling, rows=cli.flag("rows"))
+    print(f"{count} answers in {address}")
 
 
 if __name__ == "__main__":

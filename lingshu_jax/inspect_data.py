@@ -24,7 +24,7 @@ import tqdm
 from absl import flags
 
 from lingshu_jax import inspect_page, inspect_summary
-from lingshu_jax.common import cli, errors, runtime
+from lingshu_jax.common import cli, errors, paths, runtime
 from lingshu_jax.data import (
     batch_plans,
     formats,
@@ -291,7 +291,7 @@ def _name_of(folder: pathlib.Path) -> str:
 
 def _task(output: pathlib.Path) -> Task:
     """What the flags ask for."""
-    tokenizer = pathlib.Path(cli.flag("tokenizer")) if cli.flag("tokenizer") else None
+    tokenizer = paths.fetched(cli.flag("tokenizer")) if cli.flag("tokenizer") else None
     if (cli.flag("config") is None) == (cli.flag("path") is None):
         raise errors.UserError("give one of --config=FILE.py and --path=FILE")
     if cli.flag("config") is not None:
@@ -300,10 +300,10 @@ def _task(output: pathlib.Path) -> Task:
             raise errors.UserError(f"--{given[0]} belongs to --path; the config says it itself")
         runtime.start()
         return task_of_config(cli.flag("config"), output, tokenizer=tokenizer)
-    path = pathlib.Path(cli.required("path"))
+    path = cli.required("path")
     source = sources.Source(
-        name=path.absolute().stem,
-        path=str(path),
+        name=pathlib.Path(path).absolute().stem,
+        path=path,
         format=cli.flag("format"),
         image_root=cli.flag("image_root"),
         allow_outside=cli.flag("allow_outside"),
@@ -357,11 +357,12 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Reads the flags, writes the page, prints the totals."""
     del argv
-    output = pathlib.Path(cli.required("output"))
-    summary = inspect(_task(output), output, rows=cli.flag("rows"), strict=cli.flag("strict"))
+    address = cli.required("output")
+    with paths.opened(address) as output:
+        summary = inspect(_task(output), output, rows=cli.flag("rows"), strict=cli.flag("strict"))
     for line in summary.lines():
         print(line)
-    print(f"page: {output / PAGE}")
+    print(f"page: {address}/{PAGE}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import huggingface_hub
 import yaml
 
-from lingshu_jax.common import checkpoints, errors
+from lingshu_jax.common import checkpoints, errors, paths
 from lingshu_jax.models import origin
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import inputs, run_folder
@@ -86,7 +86,7 @@ def trace(source: pathlib.Path) -> Lineage:
     place = source.absolute()
     while (workdir := _find_workdir(place)) and workdir not in [x.workdir for x in stages]:
         stages.insert(0, _read_stage(workdir))
-        place = pathlib.Path(stages[0].config["model"]["init_from"])
+        place = paths.fetch(paths.local(stages[0].config["model"]["init_from"]))
     known = _name_base(place, stages)
     return Lineage(Base(known, known == RANDOM, _read_card(assets), place), stages)
 
@@ -99,7 +99,8 @@ def _find_workdir(place: pathlib.Path) -> pathlib.Path | None:
 
 
 def _read_stage(workdir: pathlib.Path) -> Stage:
-    saved = [int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdecimal()]
+    folder = paths.real(workdir / "checkpoints")
+    saved = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
     files = (run_folder.CONFIG, inputs.DATA, run_folder.FINISHED)
     return Stage(workdir, max(saved, default=0), *(_read_json(workdir / name) for name in files))
 
@@ -112,7 +113,7 @@ def _name_base(place: pathlib.Path, stages: list[Stage]) -> origin.Origin:
         return RANDOM
     if (place / checkpoints.ASSETS).is_dir():
         # lingshu_jax.convert notes the model in the meta of step 0.
-        meta = _read_json(place / "0" / "meta" / "metadata")
+        meta = _read_json(paths.real(place) / "0" / "meta" / "metadata")
         if "base" in meta:
             return origin.Origin(**meta["base"])
         return origin.identify(meta.get("hf", place))
@@ -133,7 +134,7 @@ def _read_card(assets: pathlib.Path) -> Json:
         return {}
 
 
-def _read_json(path: pathlib.Path) -> Json:
+def _read_json(path: Any) -> Json:
     """A JSON object; empty where there is no such file."""
     if not path.is_file():
         return {}

@@ -58,28 +58,41 @@ def _run_facts(stage: lineage.Stage) -> Facts:
 
 def _rate_facts(config: Row) -> Facts:
     """Which parameters are trained; adapters are trained alone unless the stage says otherwise."""
-    lora = config.get("lora") or {"modules": ""}
+    lora: Row = config.get("lora") or {"modules": ""}
     is_full = not lora["modules"] or lora["train_base"]
-    rates = [(markdown.code(pattern), rate) for pattern, rate in config["optim"]["trainable"]]
-    trained = [f"{name} {rate:g}" for name, rate in rates if is_full and rate is not None]
+    rates = [(markdown.code(pattern), *how) for pattern, *how in config["optim"]["trainable"]]
+    trained = [
+        f"{name} {rate:g}{_describe_options(*options)}"
+        for name, rate, *options in rates
+        if is_full and rate is not None
+    ]
     if lora["modules"]:
         yield (
             "adapters",
             f"LoRA of rank {lora['rank']}, alpha {lora['alpha']:g}, on "
             f"{markdown.code(lora['modules'])}, merged into the weights",
         )
-        trained.insert(0, f"adapters {lora['learning_rate']:g}")
+        options = _describe_options(dict(lora["options"]))
+        trained.insert(0, f"adapters {lora['learning_rate']:g}{options}")
     yield "peak learning rates", ", ".join(trained) or "none"
-    frozen = [name for name, rate in rates if rate is None] if is_full else ["everything else"]
+    frozen = [name for name, rate, *_ in rates if rate is None] if is_full else ["everything else"]
     yield "frozen", ", ".join(frozen) or "nothing"
 
 
+def _describe_options(options: Row | None = None) -> str:
+    """What a group has of its own, in parentheses."""
+    words = [f"{name.replace('_', ' ')} {value}" for name, value in (options or {}).items()]
+    return f" ({', '.join(words)})" if words else ""
+
+
 def _describe_optimizer(optim: Row) -> str:
-    end = optim["final_fraction"]
-    then = "constant" if end == 1 else f"a cosine to {end:g} of the peak"
+    falls = {"cosine": "a cosine", "linear": "a line", "wsd": "constant, at the end a line"}
+    end, schedule = optim["final_fraction"], optim["schedule"]
+    then = f"{falls[schedule]} to {end:g} of the peak" if schedule in falls else schedule
+    penalty = f", z-loss {optim['z_loss']:g}" if optim["z_loss"] else ""
     return (
         f"AdamW, betas {optim['b1']:g} and {optim['b2']:g}, weight decay "
-        f"{optim['weight_decay']:g}, gradient norm at most {optim['clip_norm']:g}, "
+        f"{optim['weight_decay']:g}, gradient norm at most {optim['clip_norm']:g}{penalty}, "
         f"{optim['warmup_steps']} warm-up steps, then {then}"
     )
 

@@ -47,7 +47,7 @@ def write_supervised(workdir: Path, data: Path, *, steps: int = 40) -> Path:
     """A finished run of stage 1, of which three rows were dropped."""
     config = stage1_shallow_align.get_config("tiny")
     workdir.mkdir(parents=True)
-    _write_config(workdir, config, data)
+    write_config(workdir, config, data)
     rows = [_row(step, loss=8.0 / step) for step in range(1, steps + 1)]
     for row in rows:
         row |= {"loss/captions": row["loss"], "lr/vision/.*": 1e-3, "lr/merger/.*": 1e-3}
@@ -58,11 +58,38 @@ def write_supervised(workdir: Path, data: Path, *, steps: int = 40) -> Path:
     return workdir
 
 
+def write_examined(workdir: Path, data: Path, *, times: int = 3) -> Path:
+    """The same, with validation every ten steps, answers kept, and a rollback."""
+    write_supervised(workdir, data, steps=10 * times)
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    examined = [{"step": 0}, *(row for row in rows if row["step"] % 10 == 0)]
+    for row in examined:
+        at = row["step"]
+        row |= {"validation/loss": 5.0 - at / 10, "validation/loss/held": 5.0 - at / 10}
+        row |= {
+            "validation/small/strict_accuracy": at / 40,
+            "validation/small/constant_accuracy": 0.5,
+        }
+        asked = [
+            {"benchmark": "small", "id": name, "question": f"Is {name} so?", "gold": gold}
+            | {"images": [str(data / f"{name}.png")], "finish_reason": "stop"}
+            | {"response": f"said at {at} {EVIL}", "correct": at > 0, "status": "ok"}
+            for name, gold in QUESTIONS[:2]
+        ]
+        (workdir / "samples").mkdir(exist_ok=True)
+        _write_jsonl(workdir / "samples" / f"step_{at}.jsonl", asked)
+    _write_jsonl(workdir / "metrics.jsonl", [examined[0], *rows])
+    bad = {"step": 12, "event": "skipped", "time": 1.0, "reason": f"spike {EVIL}"}
+    back = {"step": 14, "event": "went_back", "time": 2.0, "to_step": 8}
+    _write_jsonl(workdir / "events.jsonl", [{**bad, "loss": float("nan")}, back])
+    return workdir
+
+
 def write_rl(workdir: Path, data: Path) -> Path:
     """A finished run of stage 4 over four steps."""
     config = stage4_rl.get_config("tiny")
     (workdir / "rollouts").mkdir(parents=True)
-    _write_config(workdir, config, data)
+    write_config(workdir, config, data)
     rows = [_row(step, loss=-0.1, kl=0.0, entropy=0.5, clip_fraction=0.0) for step in (1, 2, 3, 4)]
     for row in rows:
         share = row["step"] / 8
@@ -104,11 +131,11 @@ def write_evaluation(folder: Path, data: Path, text: str) -> Path:
     return folder
 
 
-def _write_config(workdir: Path, config: Any, data: Path) -> None:
+def write_config(workdir: Path, config: Any, data: Path) -> None:
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
     _write_json(workdir / "config.json", stage_config.to_dict(config))
-    groups = optim.assign_groups([*optim.flatten(PARAMS)], config.optim.trainable)
-    described = optim.describe(PARAMS, groups, config.optim.weight_decay)
+    groups = optim.assign_groups([*optim.flatten(PARAMS)], config.rules)
+    described = optim.describe(PARAMS, groups, config.step_settings)
     (workdir / "params.txt").write_text(described, encoding="utf-8")
 
 

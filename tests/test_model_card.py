@@ -21,7 +21,7 @@ from lingshu_jax.common import errors
 from lingshu_jax.data import tokenizer_files
 from lingshu_jax.eval import runner
 from lingshu_jax.stages import config as stage_config
-from lingshu_jax.stages import initial
+from lingshu_jax.stages import initial, optim_config
 from tests import card_runs, report_folders, small
 
 HEADINGS = ("Model", "Training", "Data", "Scores", "Limits", "How it was made", "Use", "Citation")
@@ -259,7 +259,7 @@ def test_a_base_of_the_hub_is_linked(tmp_path: pathlib.Path, small_rows: pathlib
 def test_adapters(
     train_base: bool, tmp_path: pathlib.Path, small_rows: pathlib.Path, base: pathlib.Path
 ) -> None:
-    lora = stage_config.LoraConfig(modules="text/.*(q|v)", rank=8, train_base=train_base)
+    lora = optim_config.LoraConfig(modules="text/.*(q|v)", rank=8, train_base=train_base)
     exported, workdir = write_alone(tmp_path, small_rows, base, lora=lora)
     text = section(model_card.write(exported, workdir), "Training")
     assert "- adapters: LoRA of rank 8, alpha 32, on `text/.*(q\\|v)`, merged" in text
@@ -267,6 +267,23 @@ def test_adapters(
     if train_base:
         rates, frozen = f"{rates}, `vision/.*` 0.001, `merger/.*` 0.001", "`text/.*`"
     assert f"- peak learning rates: {rates}\n- frozen: {frozen}\n" in text
+
+
+def test_what_a_group_has_of_its_own(
+    tmp_path: pathlib.Path, small_rows: pathlib.Path, base: pathlib.Path
+) -> None:
+    options = {"weight_decay": 0.0, "schedule": "constant"}
+    optimizer = optim_config.OptimConfig(
+        trainable=((r"vision/.*", 1e-3, options), (".*", None)),
+        schedule="wsd",
+        warmup_steps=2,
+        final_fraction=0.1,
+        z_loss=1e-4,
+    )
+    exported, workdir = write_alone(tmp_path, small_rows, base, optim=optimizer)
+    text = section(model_card.write(exported, workdir), "Training")
+    assert "rates: `vision/.*` 0.001 (weight decay 0.0, schedule constant)\n- frozen: `.*`" in text
+    assert "gradient norm at most 1, z-loss 0.0001, 2 warm-up steps, then constant, at" in text
 
 
 def test_an_unfinished_run_is_called_so(

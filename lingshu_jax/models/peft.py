@@ -14,7 +14,6 @@ import json
 import math
 import pathlib
 import re
-import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths
 from lingshu_jax.models import axes, hf, layers, lora, safetensors_files, sizes
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -85,14 +84,11 @@ def write(
         **_config(list(adapters), ones, base),
         "modules_to_save": [_MERGER] if saved else None,
     }
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    (partial / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     # `save_file` would leave a file that only its owner can read.
     content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
-    (partial / WEIGHTS).write_bytes(content)
-    partial.rename(folder)
+    with paths.whole_folder(folder) as partial:
+        (partial / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (partial / WEIGHTS).write_bytes(content)
 
 
 def read(folder: pathlib.Path, size: sizes.ModelSize) -> layers.Params:

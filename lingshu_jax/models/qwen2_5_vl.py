@@ -63,9 +63,10 @@ class Qwen2_5_VL(nn.Module):
         The recorded index decides, never a token id: a media id that a model emitted or a
         user typed stays text.
         """
-        at_place = jnp.take_along_axis(visual, jnp.maximum(media_index, 0)[..., None], axis=1)
-        is_visual = (media_index >= 0)[..., None]
-        return jnp.where(is_visual, at_place, self.text.embed(tokens))
+        with jax.named_scope("text"):  # for profiles; the modules name what they compute themselves
+            at_place = jnp.take_along_axis(visual, jnp.maximum(media_index, 0)[..., None], axis=1)
+            is_visual = (media_index >= 0)[..., None]
+            return jnp.where(is_visual, at_place, self.text.embed(tokens))
 
     def prefill(self, batch: structs.Batch) -> tuple[Float[Array, "B T D"], text.Cache]:
         """Hidden states of one prompt a row, and the cache from which decoding goes on."""

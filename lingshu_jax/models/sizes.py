@@ -149,6 +149,22 @@ def _text(
 
 
 TINY_BPE_SIZE = 1024  # learned byte-level tokens of the tiny model, before the special ones
+SMALL_BPE_SIZE = 8192
+
+
+def _ids_after(first: int) -> tokens.SpecialIds:
+    """Where the vocabulary has so many tokens before the special ones."""
+    return tokens.SpecialIds(
+        pad=first,
+        im_start=first + 1,
+        im_end=first + 2,
+        vision_start=first + 9,
+        vision_end=first + 10,
+        vision_pad=first + 11,
+        image_pad=first + 12,
+        video_pad=first + 13,
+    )
+
 
 SIZES = {
     "tiny": ModelSize(
@@ -172,22 +188,61 @@ SIZES = {
             mrope_section=(4, 6, 6),
             max_positions=4096,
         ),
-        special=tokens.SpecialIds(
-            pad=TINY_BPE_SIZE,
-            im_start=TINY_BPE_SIZE + 1,
-            im_end=TINY_BPE_SIZE + 2,
-            vision_start=TINY_BPE_SIZE + 9,
-            vision_end=TINY_BPE_SIZE + 10,
-            vision_pad=TINY_BPE_SIZE + 11,
-            image_pad=TINY_BPE_SIZE + 12,
-            video_pad=TINY_BPE_SIZE + 13,
+        special=_ids_after(TINY_BPE_SIZE),
+    ),
+    # The two of configs/real_run.py: for one CPU, and for one GPU with the real vocabulary.
+    "small": ModelSize(
+        vision=VisionSize(
+            num_layers=4,
+            embed_dim=128,
+            num_heads=2,
+            mlp_dim=344,
+            full_attention_layers=(1, 3),
         ),
+        text=TextSize(
+            num_layers=4,
+            embed_dim=192,
+            num_heads=3,
+            num_kv_heads=1,
+            head_dim=64,
+            mlp_dim=512,
+            vocab_size=8256,  # 8,192 + 22 special tokens, rounded up
+            tie_embeddings=True,
+            rope_theta=1e4,
+            mrope_section=(8, 12, 12),
+            max_positions=4096,
+        ),
+        special=_ids_after(SMALL_BPE_SIZE),
+    ),
+    "base": ModelSize(
+        vision=VisionSize(
+            num_layers=6,
+            embed_dim=256,
+            num_heads=8,
+            mlp_dim=688,
+            full_attention_layers=(2, 5),
+        ),
+        text=TextSize(
+            num_layers=6,
+            embed_dim=384,
+            num_heads=6,
+            num_kv_heads=2,
+            head_dim=64,
+            mlp_dim=1024,
+            vocab_size=151_936,
+            tie_embeddings=True,
+            rope_theta=1e4,
+            mrope_section=(8, 12, 12),
+            max_positions=8192,
+        ),
+        special=_QWEN_IDS,
     ),
     "3b": _qwen(_text(36, 2048, heads=16, kv_heads=2, mlp=11008, vocab=151_936), 3420),
     "7b": _qwen(_text(28, 3584, heads=28, kv_heads=4, mlp=18944), 3420),
     "32b": _qwen(_text(64, 5120, heads=40, kv_heads=8, mlp=27648), 3456),
     "72b": _qwen(_text(80, 8192, heads=64, kv_heads=8, mlp=29568), 3456),
 }
+PUBLISHED = ("3b", "7b", "32b", "72b")  # of the hub; the others begin from chance
 
 
 def get(name: str) -> ModelSize:

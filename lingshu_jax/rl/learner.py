@@ -30,7 +30,7 @@ OldLogprobs = Sequence[Float[Array, "B T"]]
 class Learned(NamedTuple):
     """What an update reports: scalars by name, and the work it was."""
 
-    scalars: dict[str, float]
+    scalars: dict[str, float | None]
     work: flops.Work
 
 
@@ -107,11 +107,11 @@ class Learner:
             batch = dataclasses.replace(batch, extras={**batch.extras, **known})
             sums = self._gradients(state.trained, state.frozen, batch, denominator)
             total = sums if total is None else self._add(total, sums)
-        self._trainer.state, values = self._update(state, total, self._trainer.leaf_rates())
-        scalars = {name: float(value) for name, value in jax.device_get(values).items()}
-        work = flops.Work(
-            *(sum(column) * jax.process_count() for column in zip(*works, strict=True))
-        )
+        state, values = self._update(state, total, self._trainer.leaf_rates())
+        self._trainer.advance(state)
+        scalars = measures.host_scalars(values, ())
+        shares = sharding.row_share(self._trainer.mesh).count
+        work = flops.Work(*(sum(column) * shares for column in zip(*works, strict=True)))
         capacity = len(passes) * self._config.data.rows_per_batch
         scalars["fill/tokens"] = work.tokens / (capacity * self._budget.tokens)
         scalars["fill/patches"] = work.patches / (capacity * self._budget.patches)
@@ -122,8 +122,9 @@ class Learner:
 
     def _assemble(self, one: list[rows.Row]) -> dict[str, np.ndarray]:
         """The rows of this process, decoded."""
-        here = len(one) // jax.process_count()
-        first = jax.process_index() * here
+        share = sharding.row_share(self._trainer.mesh)
+        here = len(one) // share.count
+        first = share.index * here
         return rows.assemble(
             one[first : first + here],
             self._budget,

@@ -19,7 +19,7 @@ from lingshu_jax.engines import jax_engine
 from lingshu_jax.models import flops, lora
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import heldout, learner, questions, rewards, rollout, tasks
-from lingshu_jax.stages import inputs, measures, run_folder
+from lingshu_jax.stages import inputs, measures, profile, run_folder
 from lingshu_jax.stages import trainer as trainer_lib
 
 ROLLOUTS = "rollouts"
@@ -57,7 +57,7 @@ def run(
         workdir, task.manifest, task.dropped, start=task.start, held_out=task.held_out_manifest
     )
     rows = live.train()
-    summary = summarise(config, task, rows)
+    summary = {**summarise(config, task, rows), **live.guard_counts()}
     run_folder.finish(workdir, summary)
     return summary
 
@@ -73,6 +73,7 @@ class _Run:
         reward_fn: rewards.RewardFn,
     ):
         self._config, self._task, self._workdir = config, task, workdir
+        self._watch = metrics.Stopwatch(useful=("rollout", "step"))
         total_steps = config.rl.total_steps(
             steps=config.steps, epochs=config.epochs, num_prompts=len(task.prompts)
         )
@@ -80,7 +81,7 @@ class _Run:
             config, task.start, total_steps=total_steps, workdir=workdir
         )
         # Before restoring: the reference is what the stage began with, on a continued run too.
-        reference = self._copy_params() if config.rl.kl_coef > 0 else None
+        reference = self._reference() if config.rl.kl_coef > 0 else None
         self._trainer.restore()
         self._learner = learner.Learner(config, self._trainer, task.encoder, reference)
         self._engine = jax_engine.JaxEngine(
@@ -104,16 +105,17 @@ class _Run:
             greedy=config.rl.eval.greedy,
             blind_probe=config.rl.eval.blind_probe,
         )
-        self._watch = metrics.Stopwatch(useful=("rollout", "step"))
+        self._profiler = profile.Profiler(config.profile_steps, workdir)
 
     def train(self) -> list[dict[str, Any]]:
         """The loop proper; returns all metric rows of the run."""
         trainer = self._trainer
         (self._workdir / ROLLOUTS).mkdir(exist_ok=True)
         with contextlib.ExitStack() as stack:
-            stack.callback(trainer.close)
-            writer = metrics.MetricsWriter(self._workdir, after_step=trainer.step)
+            stack.enter_context(trainer.running())
+            writer = measures.open_writer(trainer, self._watch)
             stack.callback(writer.close)
+            stack.callback(self._profiler.close)
             bar = stack.enter_context(trainer_lib.progress_bar(trainer))
             while trainer.step < trainer.total_steps:
                 for row in self._one_rollout():
@@ -121,14 +123,21 @@ class _Run:
                         writer.write(trainer.step, row)
                     bar.set_postfix(reward=f"{row['reward/total']:.3f}", refresh=False)
                     bar.update()
+                trainer.begin("save")
                 trainer.save_if_due({inputs.MIXTURE: self._task.manifest.sha256})
                 self._watch.lap("save")
+        run_folder.share(self._workdir)
         return metrics.read_rows(self._workdir)
+
+    def guard_counts(self) -> dict[str, int]:
+        """Steps skipped, and returns to a checkpoint."""
+        return self._trainer.guard.counts()
 
     def _one_rollout(self) -> Iterator[dict[str, float | None]]:
         """Samples once, then yields a metrics row after each optimizer step."""
         trainer, settings = self._trainer, self._config.rl
         first = trainer.step
+        trainer.begin("rollout")
         self._engine.set_params(trainer.state.params())
         examined = self._examine() if first % settings.eval.every_steps == 0 else {}
         groups = rollout.collect(self._next_prompts(), self._engine, self._sampler, step=first)
@@ -150,7 +159,10 @@ class _Run:
         self._watch.lap("old_logprobs")
         for passes, old_logprobs in zip(updates, old, strict=True):
             rates = trainer.learning_rates()
-            learned = self._learner.learn(passes, old_logprobs)
+            trainer.begin("step")
+            with self._profiler.step(trainer.step + 1):
+                learned = self._learner.learn(passes, old_logprobs)
+            trainer.heed(learned.scalars)
             self._watch.lap("step")
             if trainer.step == trainer.total_steps:
                 self._engine.set_params(trainer.state.params())
@@ -190,30 +202,23 @@ class _Run:
 
     def _cost(self, work: flops.Work, groups: list[rollout.Group]) -> dict[str, float | None]:
         """Counts, speed and memory of one step; generation is in its first step's seconds."""
-        trainer, seconds = self._trainer, self._watch.take()
-        useful = flops.train_flops(trainer.size, work, trainer.state.trained)
-        peak = flops.peak_flops()
+        cost = measures.describe_cost(work, self._trainer, self._watch)
         sampled = sum(len(c.tokens) for group in groups for c in group.completions)
+        seconds = cost.get("seconds/rollout")
         return {
             "tokens": work.tokens,
-            "tokens_per_second": work.tokens / seconds["step"],
-            "rollout/tokens_per_second": (
-                sampled / seconds["rollout"] if "rollout" in seconds else None
-            ),
-            "mfu": None if peak is None else useful / seconds["step"] / peak,
-            "goodput": self._watch.goodput(),
-            "memory_bytes": measures.memory_bytes(),
-            **{f"seconds/{name}": value for name, value in seconds.items()},
+            "rollout/tokens_per_second": None if seconds is None else sampled / seconds,
+            **cost,
         }
 
-    def _copy_params(self) -> Any:
-        """The weights in the compute dtype, apart from those that steps will overwrite.
+    def _reference(self) -> Any:
+        """The first weights in the compute dtype.
 
         Adapters are left out: new ones add nothing.
         """
         dtype = jnp.dtype(self._config.model.compute_dtype)
-        copy = jax.jit(lambda tree: jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), tree))
-        return copy(lora.strip(self._trainer.state.params()))
+        cast = jax.jit(lambda tree: jax.tree.map(lambda x: x.astype(dtype), tree))
+        return cast(lora.strip(self._trainer.first_params()))
 
 
 def summarise(
@@ -246,8 +251,8 @@ def summarise(
         },
         "fill": {name: rows[-1][f"fill/{name}"] for name in ("tokens", "patches")},
         "tokens_per_second": float(np.median([row["tokens_per_second"] for row in rows])),
-        "trained": [p for p, rate in config.trainable if rate is not None],
-        "frozen": [p for p, rate in config.trainable if rate is None],
+        "trained": [rule.pattern for rule in config.rules if rule.peak is not None],
+        "frozen": [rule.pattern for rule in config.rules if rule.peak is None],
     }
 
 

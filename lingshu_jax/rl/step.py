@@ -21,8 +21,8 @@ from jaxtyping import Array, Float
 from lingshu_jax.common import structs
 from lingshu_jax.models import qwen2_5_vl
 from lingshu_jax.rl import losses
+from lingshu_jax.stages import guard, optim
 from lingshu_jax.stages import losses as stage_losses
-from lingshu_jax.stages import optim
 from lingshu_jax.stages import state as train_state
 from lingshu_jax.stages import step as stage_step
 
@@ -137,7 +137,7 @@ def update(
     *,
     optimizer: optax.GradientTransformation,
 ) -> tuple[train_state.TrainState, Metrics]:
-    """One optimizer step with the summed gradients.
+    """One optimizer step with the summed gradients; none where they are not finite.
 
     Args:
       state: Before the step; donate it.
@@ -149,17 +149,19 @@ def update(
       The state after the step, and scalars by name.
     """
     directions, opt_state = optimizer.update(passes.gradients, state.opt_state, state.trained)
+    norms = stage_step.gradient_norms(passes.gradients)
+    is_good, flags = guard.judge(passes.loss, norms["grad_norm"], jnp.inf)
+    moved = optim.descend(state.trained, directions, rates)
     state = dataclasses.replace(
         state,
         step=state.step + 1,
-        trained=optim.descend(state.trained, directions, rates),
-        opt_state=opt_state,
+        trained=guard.choose(is_good, moved, state.trained),
+        opt_state=guard.choose(is_good, opt_state, state.opt_state),
     )
     means = {k: losses.divide(total, passes.num_tokens) for k, total in passes.means.items()}
     mean, square = means["importance/mean"], means.pop("importance/square")
     means["importance/effective_share"] = losses.divide(mean**2, square)
-    norms = stage_step.gradient_norms(passes.gradients)
-    return state, {"loss": passes.loss, **means, **passes.maxima, **norms}
+    return state, {"loss": passes.loss, **means, **passes.maxima, **norms, **flags}
 
 
 def _predict(
@@ -167,4 +169,5 @@ def _predict(
 ) -> tuple[Array, Array]:
     hidden = qwen2_5_vl.apply(model, params, batch)
     head = qwen2_5_vl.apply(model, params, method=model.head_kernel)
-    return stage_losses.token_logprobs(hidden, head, batch.tokens)
+    predicted = stage_losses.token_logprobs(hidden, head, batch.tokens)
+    return predicted.logprobs, predicted.entropies

@@ -79,7 +79,7 @@ def read(config: rl_config.RLStageConfig, workdir: pathlib.Path) -> Task:
 def _make_prompts(
     config: rl_config.RLStageConfig, mixture: inputs.Mixture, encoder: messages.Encoder
 ) -> questions.Prompts:
-    return questions.make_prompts(
+    made = questions.make_prompts(
         mixture.first_epoch(config.data.seed),
         encoder,
         instruction=config.rl.instruction,
@@ -87,3 +87,5 @@ def _make_prompts(
         budget=packing.Budget(config.data.tokens_per_row, config.data.patches_per_row),
         verify_images=config.data.verify_images,
     )
+    inputs.require_none(made.dropped, strict=config.data.strict)
+    return made

@@ -5,14 +5,13 @@
 import dataclasses
 import json
 import pathlib
-import shutil
 from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from lingshu_jax.common import checkpoints, errors, sharding, tokens
+from lingshu_jax.common import checkpoints, errors, paths, sharding, tokens
 from lingshu_jax.data import tokenizer, tokenizer_files
 from lingshu_jax.models import axes, hf, hf_config, lora, qwen2_5_vl, sizes
 
@@ -113,24 +112,22 @@ def make_random_folder(
     if (folder / "config.json").is_file():
         return folder
     size = sizes.get(size_name)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    total = tokenizer_files.write_tokenizer(
-        partial, corpus, size.special.pad, min_pixels=min_pixels, max_pixels=max_pixels
-    )
-    if total > size.text.vocab_size:
-        raise errors.UserError(
-            f"the tokenizer has {total} ids, model size {size_name!r} has {size.text.vocab_size}"
+    with paths.whole_folder(folder) as partial:
+        total = tokenizer_files.write_tokenizer(
+            partial, corpus, size.special.pad, min_pixels=min_pixels, max_pixels=max_pixels
         )
-    # A small corpus gives fewer merges, and the special tokens then follow sooner.
-    ids = tokens.SpecialIds.from_vocab(tokenizer.load(partial).token_to_id)
-    size = dataclasses.replace(size, special=ids)
-    model = qwen2_5_vl.Qwen2_5_VL(size=size)
-    params = jax.jit(lambda key: qwen2_5_vl.init_params(model, key))(jax.random.key(seed))
-    hf.write_weights(params, size, partial)
-    (partial / "config.json").write_text(
-        json.dumps(hf_config.dump(size, dtype="float32"), indent=2)
-    )
-    partial.rename(folder)
+        if total > size.text.vocab_size:
+            raise errors.UserError(
+                f"the tokenizer has {total} ids, model size {size_name!r} has "
+                f"{size.text.vocab_size}"
+            )
+        # A small corpus gives fewer merges, and the special tokens then follow sooner.
+        ids = tokens.SpecialIds.from_vocab(tokenizer.load(partial).token_to_id)
+        size = dataclasses.replace(size, special=ids)
+        model = qwen2_5_vl.Qwen2_5_VL(size=size)
+        params = jax.jit(lambda key: qwen2_5_vl.init_params(model, key))(jax.random.key(seed))
+        hf.write_weights(params, size, partial)
+        (partial / "config.json").write_text(
+            json.dumps(hf_config.dump(size, dtype="float32"), indent=2)
+        )
     return folder

@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 
 import lingshu_jax
-from lingshu_jax.common import errors, hub, runtime
+from lingshu_jax.common import errors, hub, paths, runtime
 from lingshu_jax.common import geometry as geometry_lib
 from lingshu_jax.data import (
     batch_plans,
@@ -89,15 +89,21 @@ def read_mixture(
       epochs: Of the run; 0 where it is counted in steps.
 
     Raises:
-      UserError: If a file is missing or of an unknown format.
+      UserError: If a file is missing or of an unknown format, or where `strict` forbids it a
+        row is refused.
     """
     root = data_root(config, workdir)
+    wanted = mixtures.without(config.sources, config.without)
+    found_sources = mixtures.present(wanted, root, skip_absent=config.skip_absent)
+    absent = tuple(source.name for source in wanted if source not in found_sources)
+    if absent:
+        logging.warning("%d of %d sources are absent: %s", len(absent), len(wanted), absent)
     shares: list[mixtures.Share] = []
     copies: list[fractions.Fraction] = []
     dropped: list[sources.Dropped] = []
     entries = []
-    for source in mixtures.without(config.sources, config.without):
-        found = mixtures.survey(source, root)
+    for source in found_sources:
+        found = mixtures.survey(source, root, strict=config.strict)
         places = mixtures.choose(source, found.good, fraction=config.fraction, seed=config.seed)
         amount = mixtures.copies(source, epochs)
         entries.append(
@@ -118,7 +124,7 @@ def read_mixture(
         mixtures.Examples(shares, root),
         dropped,
         pipeline.Amounts([share.source.name for share in shares], copies),
-        manifests.combine(entries),
+        manifests.combine(entries)._replace(absent=absent),
     )
 
 
@@ -138,7 +144,7 @@ def encode(
       workdir: The run's folder, where they are kept unless the config names another.
 
     Raises:
-      UserError: If no example is left.
+      UserError: If no example is left, or where `strict` forbids it a row is refused.
     """
     if not len(mixture.examples):
         reason = f"; the first: {mixture.dropped[0].reason}" if mixture.dropped else ""
@@ -146,18 +152,35 @@ def encode(
     encoder = messages.Encoder(assets, min_pixels=config.min_pixels, max_pixels=config.max_pixels)
     shares, root = mixture.examples.shares, mixture.examples.root
     files = [str(root.absolute()), *(f"{s.source.path} {s.source.image_root}" for s in shares)]
-    return store.build(
-        mixture.examples,
-        encoder,
-        names=mixture.names,
-        folder=pathlib.Path(config.cache) if config.cache else workdir / ENCODED,
-        mixture=" ".join([mixture.manifest.sha256, *files]),
-        options=store.Options(
-            budget=budget(config, encoder.geometry),
-            policy=cast(too_long.Policy, config.too_long),
-            verify_images=config.verify_images,
-        ),
-    )
+    with runtime.main_first("encode"):
+        rows = store.build(
+            mixture.examples,
+            encoder,
+            names=mixture.names,
+            folder=pathlib.Path(config.cache) if config.cache else workdir / ENCODED,
+            mixture=" ".join([mixture.manifest.sha256, *files]),
+            options=store.Options(
+                budget=budget(config, encoder.geometry),
+                policy=cast(too_long.Policy, config.too_long),
+                verify_images=config.verify_images,
+            ),
+        )
+    require_none(rows.dropped, strict=config.strict)
+    return rows
+
+
+def require_none(dropped: Sequence[sources.Dropped], *, strict: bool) -> None:
+    """Refuses refused rows.
+
+    Args:
+      dropped: Rows that a run would go on without.
+      strict: Whether it may not.
+
+    Raises:
+      UserError: With the text of the first, if `strict` is set.
+    """
+    if strict and dropped:
+        raise errors.UserError(dropped[0].text)
 
 
 def budget(
@@ -216,14 +239,15 @@ def data_root(config: stage_config.DataConfig, workdir: pathlib.Path) -> pathlib
       workdir: The run's folder.
     """
     if config.root == stage_config.DEMO:
-        return demo_rows.make(workdir / stage_config.DEMO).folder
-    return pathlib.Path(config.root)
+        with runtime.main_first("demo rows"):
+            return demo_rows.make(workdir / stage_config.DEMO).folder
+    return paths.local(config.root)
 
 
 def find_initial(
     config: stage_config.StageConfig, mixture: Mixture, workdir: pathlib.Path
 ) -> initial.Initial:
-    """The first weights; a random checkpoint is made in the workdir.
+    """The first weights; what is downloaded or made for them is so by the main process first.
 
     Args:
       config: Names them.
@@ -233,13 +257,21 @@ def find_initial(
     Raises:
       UserError: If the folder is no checkpoint.
     """
-    if config.model.init_from != stage_config.RANDOM:
-        return initial.find(hub.resolve(config.model.init_from, "--config.model.init_from"))
+    with runtime.main_first("initial"):
+        if config.model.init_from != stage_config.RANDOM:
+            return initial.find(hub.resolve(config.model.init_from, "--config.model.init_from"))
+        return initial.find(_make_random(config, mixture, workdir))
+
+
+def _make_random(
+    config: stage_config.StageConfig, mixture: Mixture, workdir: pathlib.Path
+) -> pathlib.Path:
+    """A random checkpoint in the workdir; the mixture's texts train its tokenizer."""
     if config.data.root == stage_config.DEMO:
         corpus = demo_rows.load(workdir / stage_config.DEMO).corpus()
     else:
         corpus = _texts(mixture.examples)
-    folder = initial.make_random_folder(
+    return initial.make_random_folder(
         workdir / BASE,
         config.model.size,
         corpus,
@@ -247,7 +279,6 @@ def find_initial(
         min_pixels=config.data.min_pixels,
         max_pixels=config.data.max_pixels,
     )
-    return initial.find(folder)
 
 
 def write_data(
@@ -259,7 +290,7 @@ def write_data(
     rewritten: Sequence[sources.Dropped] | None = None,
     held_out: manifests.Manifest | None = None,
 ) -> None:
-    """Writes what a run reads; a run that is continued must still read the same.
+    """Writes what a run reads, on the main host; a run that goes on must still read the same.
 
     `data.json` holds files, rows and digests of every source, what the run started from, and
     with which versions. `dropped.jsonl` holds every refused row with its reason,
@@ -275,31 +306,39 @@ def write_data(
       held_out: The same of the questions that a run examines itself with.
 
     Raises:
-      UserError: If the run in the folder was begun on other data.
+      UserError: If the run in the folder was begun on other data, or the hosts do not share it.
     """
-    if not runtime.is_main_host():
-        return
-    formats.write_jsonl(workdir / DROPPED, (dataclasses.asdict(row) for row in dropped))
-    if rewritten is not None:
-        formats.write_jsonl(workdir / REWRITTEN, map(dataclasses.asdict, rewritten))
     path = workdir / DATA
-    if path.is_file():
+    is_known = path.is_file()
+    if is_known:
         _check_same(json.loads(path.read_text(encoding="utf-8")), manifest, workdir)
-        return
-    written = {
-        **manifest._asdict(),
-        "held_out": held_out._asdict() if held_out else None,
-        "started_from": origin.identify(start.folder)._asdict(),
-        "made_with": {"lingshu_jax": lingshu_jax.__version__, "jax": jax.__version__},
-    }
-    run_folder.write_json(path, written)
+    if runtime.is_main_host():
+        formats.write_jsonl(workdir / DROPPED, map(dataclasses.asdict, dropped))
+        if rewritten is not None:
+            formats.write_jsonl(workdir / REWRITTEN, map(dataclasses.asdict, rewritten))
+        if not is_known:
+            written = {
+                **manifest._asdict(),
+                "held_out": held_out._asdict() if held_out else None,
+                "started_from": origin.identify(start.folder)._asdict(),
+                "made_with": {"lingshu_jax": lingshu_jax.__version__, "jax": jax.__version__},
+            }
+            run_folder.write_json(path, written)
+    runtime.wait_for_all("data written")
+    # Asked for the first time here: a network file system remembers which names were absent. The
+    # mirrors of a store are each machine's own.
+    if paths.remote(workdir) is None and not (workdir / DROPPED).is_file():
+        raise errors.UserError(
+            f"--workdir {workdir} is another folder here than on the first host; all must share it"
+        )
 
 
 def _check_same(
     before: dict[str, Any], manifest: manifests.Manifest, workdir: pathlib.Path
 ) -> None:
     known = {entry["name"]: entry["sha256"] for entry in before["sources"]}
-    changed = [e["name"] for e in manifest.sources if e["sha256"] != known.get(e["name"])]
+    now = {entry["name"]: entry["sha256"] for entry in manifest.sources}
+    changed = [name for name in {**now, **known} if now.get(name) != known.get(name)]
     if not changed:
         return
     raise errors.UserError(

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """run(): a stage of supervised training from its config to its last checkpoint."""
 
+import contextlib
 import dataclasses
 import functools
-import math
 import pathlib
 from typing import Any
 
@@ -14,21 +14,28 @@ import numpy as np
 
 from lingshu_jax.common import metrics, sharding, structs
 from lingshu_jax.data import pipeline, store
-from lingshu_jax.models import lora, qwen2_5_vl, sizes
+from lingshu_jax.models import sizes
 from lingshu_jax.stages import config as stage_config
-from lingshu_jax.stages import inputs, measures, optim, run_folder, step
+from lingshu_jax.stages import inputs, measures, optim, profile, run_folder, step, validation
+from lingshu_jax.stages import state as train_state
 from lingshu_jax.stages import trainer as trainer_lib
 
 DATA = "data"  # beside a checkpoint: the pipeline's state, which is its own matter
 
 
-def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, Any]:
+def run(
+    config: stage_config.StageConfig,
+    workdir: pathlib.Path,
+    *,
+    examine: validation.Examine | None = None,
+) -> dict[str, Any]:
     """Trains one stage; continues from the newest checkpoint; a finished run is left alone.
 
     Args:
       config: Validated.
       workdir: The run's folder (design: `config.json`, `params.txt`, `metrics.jsonl`,
         `tensorboard/`, `checkpoints/`).
+      examine: Measures the weights whenever validation is due, as `config.validation` says.
 
     Returns:
       What `finished.json` holds: steps, first and last loss, rows dropped, fill.
@@ -39,6 +46,7 @@ def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, An
     finished = run_folder.open_run(config, workdir)
     if finished is not None:
         return finished
+    watch = metrics.Stopwatch(useful=("step",))
     rows_multiple = _rows_multiple(config)
     mixture = inputs.read_mixture(config.data, workdir, epochs=config.epochs)
     start = inputs.find_initial(config, mixture, workdir)
@@ -49,13 +57,22 @@ def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, An
     )
     config = dataclasses.replace(config, data=data)
     batches = make_pipeline(config, mixture, encoded)
+    held_out = validation.read(config, start.assets, workdir)
     total_steps = config.steps or batches.num_batches or 0
     trainer = trainer_lib.Trainer(config, start, total_steps=total_steps, workdir=workdir)
     dropped, rewritten = [*mixture.dropped, *encoded.dropped], encoded.rewritten
     manifest = mixture.manifest.counted(dropped, rewritten)
-    inputs.write_data(workdir, manifest, dropped, start=start, rewritten=rewritten)
+    inputs.write_data(
+        workdir,
+        manifest,
+        [*dropped, *(held_out.dropped if held_out else ())],
+        start=start,
+        rewritten=rewritten,
+        held_out=held_out.manifest if held_out else None,
+    )
     data_state = trainer.restore().get(DATA)
-    rows = _train(trainer, batches, data_state, mixture)
+    examiner = validation.Validation(trainer, start.assets, held_out=held_out, examine=examine)
+    rows = _train(trainer, batches, data_state, mixture, examiner=examiner, watch=watch)
     summary = {
         "stage": config.stage,
         "steps": total_steps,
@@ -68,6 +85,7 @@ def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, An
         "tokens_per_second": float(np.median([row["tokens_per_second"] for row in rows])),
         "trained": [group.pattern for group in trainer.groups if group.peak is not None],
         "frozen": [group.pattern for group in trainer.groups if group.peak is None],
+        **trainer.guard.counts(),
     }
     run_folder.finish(workdir, summary)
     return summary
@@ -75,19 +93,16 @@ def run(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[str, An
 
 def _check_patterns(config: stage_config.StageConfig, size: sizes.ModelSize) -> None:
     """Refuses patterns that win nothing, before rows are encoded and weights loaded."""
-    shapes: Any = qwen2_5_vl.abstract_params(size, jnp.dtype(config.model.param_dtype))
-    if config.lora.modules:
-        options = {"rank": config.lora.rank, "alpha": config.lora.alpha}
-        make = functools.partial(lora.init, shapes, config.lora.modules, **options)
-        shapes = lora.join(shapes, jax.eval_shape(lambda key: make(key=key), jax.random.key(0)))
-    optim.assign_groups(list(optim.flatten(shapes)), config.trainable)
+    dtype = jnp.dtype(config.model.param_dtype)
+    shapes = train_state.abstract_params(size, dtype, config.lora)
+    optim.assign_groups(list(optim.flatten(shapes)), config.rules)
 
 
 def _rows_multiple(config: stage_config.StageConfig) -> int:
     """What the rows of a batch must be a multiple of, where they are computed."""
     parts = sharding.batch_parts(sharding.make_mesh(config.mesh.sizes()))
     trainer_lib.check_rows(config.data.rows_per_batch, parts)
-    return math.lcm(parts * config.accumulation_steps, jax.process_count())
+    return parts * config.accumulation_steps
 
 
 def make_pipeline(
@@ -100,14 +115,15 @@ def make_pipeline(
       mixture: Its examples.
       encoded: The same, encoded.
     """
+    share = sharding.row_share(sharding.make_mesh(config.mesh.sizes()))
     return pipeline.Pipeline(
         encoded,
         layout=config.data.layout,
         amounts=mixture.amounts,
         epochs=config.epochs or None,
         seed=config.data.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        process_index=share.index,
+        process_count=share.count,
     )
 
 
@@ -126,8 +142,11 @@ def _train(
     batches: pipeline.Pipeline,
     data_state: Any,
     mixture: inputs.Mixture,
+    *,
+    examiner: validation.Validation,
+    watch: metrics.Stopwatch,
 ) -> list[dict[str, Any]]:
-    """The loop proper; returns all metric rows of the run."""
+    """The loop proper; returns the metric rows of all steps of the run."""
     sources, digest = mixture.names, mixture.manifest.sha256
     step_fn = jax.jit(
         functools.partial(
@@ -136,31 +155,52 @@ def _train(
             optimizer=trainer.optimizer,
             accumulation_steps=trainer.config.accumulation_steps,
             num_sources=len(sources),
+            z_loss=trainer.config.optim.z_loss,
         ),
         donate_argnums=0,
     )
-    writer = metrics.MetricsWriter(trainer.workdir, after_step=trainer.step)
-    watch = metrics.Stopwatch(useful=("step",))
-    bar = trainer_lib.progress_bar(trainer)
-    stream = batches.batches(data_state)
-    while trainer.step < trainer.total_steps:
-        arrays, data_state = next(stream)
-        watch.lap("data")
-        rates = trainer.learning_rates()
-        batch = structs.Batch.from_arrays(sharding.place_batch(arrays, trainer.mesh))
-        trainer.state, values = step_fn(trainer.state, batch, trainer.leaf_rates())
-        scalars = measures.host_scalars(values, sources)
-        watch.lap("step")
-        row = {**scalars, **rates, **measures.describe_batch(arrays, trainer, watch)}
-        is_last = trainer.step == trainer.total_steps
-        if trainer.step % trainer.config.log_every_steps == 0 or is_last:
-            writer.write(trainer.step, row)
-        bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
-        bar.update()
-        # The position is saved with the step it belongs to: what comes next, not what came.
-        trainer.save_if_due({DATA: data_state, inputs.MIXTURE: digest})
-        watch.lap("save")
-    trainer.close()
-    writer.close()
-    bar.close()
-    return metrics.read_rows(trainer.workdir)
+    profiler = profile.Profiler(trainer.config.profile_steps, trainer.workdir)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(trainer.running())
+        writer = measures.open_writer(trainer, watch)
+        stack.callback(writer.close)
+        stack.callback(profiler.close)
+        if not trainer.step and examiner.is_due():
+            writer.write(0, examiner.take())
+            watch.lap(validation.PHASE)
+        bar = stack.enter_context(trainer_lib.progress_bar(trainer))
+        stream = batches.batches(data_state)
+        while trainer.step < trainer.total_steps:
+            trainer.begin("data")
+            arrays, data_state = next(stream)
+            watch.lap("data")
+            trainer.begin("step")
+            rates, limit = trainer.learning_rates(), trainer.guard.max_loss()
+            with profiler.step(trainer.step + 1):
+                batch = structs.Batch.from_arrays(sharding.place_batch(arrays, trainer.mesh))
+                state, values = step_fn(trainer.state, batch, trainer.leaf_rates(), limit)
+                trainer.advance(state)
+                # One wait for the device a step: the guard must know this loss before the next.
+                scalars = measures.host_scalars(values, sources)
+            trainer.heed(scalars)
+            watch.lap("step")
+            row = {**scalars, **rates, **measures.describe_batch(arrays, trainer, watch)}
+            is_last, is_examined = trainer.step == trainer.total_steps, examiner.is_due()
+            if is_examined:
+                row |= examiner.take()
+                watch.lap(validation.PHASE)
+            if trainer.step % trainer.config.log_every_steps == 0 or is_last or is_examined:
+                writer.write(trainer.step, row)
+            bar.set_postfix(loss=row["loss"], refresh=False)
+            bar.update()
+            trainer.begin("save")
+            # The position is saved with the step it belongs to: what comes next, not what came.
+            trainer.save_if_due({DATA: data_state, inputs.MIXTURE: digest})
+            watch.lap("save")
+    return _step_rows(trainer.workdir)
+
+
+def _step_rows(workdir: pathlib.Path) -> list[dict[str, Any]]:
+    """The metric rows of all steps, once the main process has written them."""
+    run_folder.share(workdir)
+    return [row for row in metrics.read_rows(workdir) if "loss" in row]

@@ -7,14 +7,20 @@ import os
 import pathlib
 from typing import Any
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths, runtime
 from lingshu_jax.stages import config as stage_config
 
 CONFIG = "config.json"
 FINISHED = "finished.json"
 
-# How a run is laid out, logged and kept may change when it is continued; nothing else.
-_FREE_FIELDS = ("mesh", "log_every_steps", "keep_checkpoints", "save_every_steps", "data.cache")
+# How a run is laid out, watched, logged and kept may change when it is continued; nothing else.
+_FREE_FIELDS = (
+    *("mesh", "log_every_steps", "keep_checkpoints", "save_every_steps", "data.cache"),
+    *("guard", "profile_steps", "wandb", "validation.every_steps", "validation.rows"),
+    *("validation.benchmarks", "validation.data_dir", "validation.samples"),
+    *("validation.max_new_tokens", "validation.shown"),
+    *("variants", "evaluation.batch_size"),  # of an ablation, and of a recipe
+)
 # Where these are 0 they are computed once: a continued run takes what the folder says.
 _COMPUTED_FIELDS = ("data.patches_per_row", "data.rows_per_batch")
 
@@ -74,13 +80,33 @@ def begin(config: Any, workdir: pathlib.Path) -> None:
 
 
 def finish(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
-    """Marks the run as complete; written last.
+    """Marks the run as complete; written last, by the main process, and the others wait for it.
 
     Args:
       workdir: The run's folder.
       summary: JSON values that say what came out.
     """
-    write_json(workdir / FINISHED, summary)
+    if runtime.is_main_host():
+        write_json(workdir / FINISHED, summary)
+    runtime.wait_for_all("finished")
+
+
+def share(workdir: pathlib.Path) -> None:
+    """Waits until every process sees what the main one has written; all of them call this.
+
+    Args:
+      workdir: The run's folder. Where it is a mirror, other machines have mirrors of their own.
+
+    Raises:
+      UserError: If the store cannot be written or read.
+    """
+    if runtime.is_main_host():
+        paths.push(workdir)
+    runtime.wait_for_all("files written")
+    if not runtime.is_main_host():
+        paths.fetch(workdir)
+    # Nothing new is written meanwhile: where processes share a mirror, fetching would remove it.
+    runtime.wait_for_all("files seen")
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -90,26 +116,32 @@ def write_json(path: pathlib.Path, value: Any) -> None:
       path: Where to.
       value: JSON values.
     """
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    partial.rename(path)
+    with paths.whole_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _resolved(config: Any) -> dict[str, Any]:
     """The config as it reads when it comes back from JSON."""
-    return json.loads(json.dumps(stage_config.to_dict(config)))
+    return json.loads(paths.with_addresses(json.dumps(stage_config.to_dict(config))))
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], workdir: pathlib.Path) -> None:
+    known = _flat(old)
     for name, value in _flat(new).items():
-        before = _flat(old).get(name)
-        is_free = name.split(".")[0] in _FREE_FIELDS or name in _FREE_FIELDS
-        is_asked = name in _COMPUTED_FIELDS and value == 0
+        before = known.get(name)
+        is_free = any(f"{_own_name(name)}.".startswith(f"{free}.") for free in _FREE_FIELDS)
+        is_asked = _own_name(name) in _COMPUTED_FIELDS and value == 0
         if before != value and not is_free and not is_asked:
             raise errors.UserError(
                 f"--workdir {workdir} holds a run with {name} = {before!r}, not {value!r}; "
                 "continue with the same config or choose another folder"
             )
+
+
+def _own_name(name: str) -> str:
+    """A field's name inside its stage; in the config of a recipe the stage stands before it."""
+    first, _, rest = name.partition(".")
+    return rest if first in stage_config.STAGES else name
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

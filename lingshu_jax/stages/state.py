@@ -2,18 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What training changes, how it is placed on a mesh, saved and restored."""
 
+import functools
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
+from absl import logging
 
-from lingshu_jax.common import checkpoints, sharding
-from lingshu_jax.models import axes, lora
-from lingshu_jax.stages import config as stage_config
-from lingshu_jax.stages import optim
+from lingshu_jax.common import checkpoints, reading, sharding
+from lingshu_jax.models import axes, lora, qwen2_5_vl, sizes
+from lingshu_jax.stages import optim, optim_config
 
 
 @flax.struct.dataclass
@@ -21,13 +21,13 @@ class TrainState:
     """Everything a step changes, and the frozen rest.
 
     Attributes:
-      step: Optimizer steps taken.
+      step: Optimizer steps taken, an int32.
       trained: Path -> leaf of the parameters that are trained.
       frozen: Path -> leaf of those that are not.
       opt_state: The optimizer's state of `trained`.
     """
 
-    step: Int[Array, ""]
+    step: Any
     trained: optim.Leaves
     frozen: optim.Leaves
     opt_state: Any
@@ -37,8 +37,29 @@ class TrainState:
         return optim.unflatten({**self.trained, **self.frozen})
 
 
+def abstract_params(
+    size: sizes.ModelSize, dtype: jnp.dtype, config: optim_config.LoraConfig
+) -> dict[str, Any]:
+    """Shapes of all parameters of a stage, its adapters among them.
+
+    Args:
+      size: The model's sizes.
+      dtype: Of the parameters.
+      config: Of the adapters.
+
+    Raises:
+      UserError: If the adapters' pattern matches no module.
+    """
+    shapes: Any = qwen2_5_vl.abstract_params(size, dtype)
+    if not config.modules:
+        return shapes
+    options = {"rank": config.rank, "alpha": config.alpha}
+    make = functools.partial(lora.init, shapes, config.modules, **options)
+    return lora.join(shapes, jax.eval_shape(lambda key: make(key=key), jax.random.key(0)))
+
+
 def add_adapters(
-    params: Any, config: stage_config.LoraConfig, mesh: jax.sharding.Mesh, *, seed: int
+    params: Any, config: optim_config.LoraConfig, mesh: jax.sharding.Mesh, *, seed: int
 ) -> dict[str, Any]:
     """The parameters with the stage's new adapters among them, each leaf in its place.
 
@@ -83,6 +104,29 @@ def create(
     return TrainState(step=step, trained=trained, frozen=frozen, opt_state=opt_state)
 
 
+def abstract(
+    params: Any,
+    groups: tuple[optim.Group, ...],
+    optimizer: optax.GradientTransformation,
+    mesh: jax.sharding.Mesh,
+) -> TrainState:
+    """What `create` makes, as shapes with their places; for `restore`.
+
+    Args:
+      params: Nested dict of shapes.
+      groups: Which are trained.
+      optimizer: Whose state.
+      mesh: The mesh.
+    """
+    places = sharding.param_shardings(params, axes.PARAM_AXES, mesh)
+    trained, frozen = optim.split(checkpoints.abstract(params, places), groups)
+    opt_state = checkpoints.abstract(
+        jax.eval_shape(optimizer.init, trained), opt_shardings(trained, optimizer, mesh)
+    )
+    step = jax.ShapeDtypeStruct((), jnp.int32, sharding=sharding.replicated(mesh))
+    return TrainState(step=step, trained=trained, frozen=frozen, opt_state=opt_state)
+
+
 def opt_shardings(
     trained: optim.Leaves, optimizer: optax.GradientTransformation, mesh: jax.sharding.Mesh
 ) -> Any:
@@ -115,6 +159,9 @@ def save(
       state: What.
       meta: JSON values beside it (data position, random keys).
       step: Its number.
+
+    Raises:
+      UserError: If this or the last one cannot be written.
     """
     opt_state = _map_leaf_dicts(optim.unflatten, state.opt_state)
     stacked = frozenset(name for name in [*state.trained, *state.frozen] if axes.is_stacked(name))
@@ -124,29 +171,50 @@ def save(
 def restore(
     folder: checkpoints.Checkpoints, state: TrainState, mesh: jax.sharding.Mesh
 ) -> tuple[TrainState, dict[str, Any]]:
-    """The newest saved state, placed as `state` is.
+    """The newest saved state that can be read, placed as `state` is.
+
+    A newer one that cannot be read is set aside, so that its step can be saved again.
 
     Args:
-      folder: Where from.
-      state: A state of the same shapes; its values are not read.
+      folder: Where from; it holds at least one step.
+      state: Arrays or shapes with their places; no values are read.
       mesh: The mesh.
 
     Returns:
       The state and its JSON values.
 
     Raises:
-      UserError: If there is none or it does not fit.
+      UserError: If none can be read, or one does not fit.
     """
-    nested = _map_leaf_dicts(optim.unflatten, state.opt_state)
-    saved = folder.restore(_abstract(state.params()), abstract_opt_state=_abstract(nested))
+    nested = _abstract(_map_leaf_dicts(optim.unflatten, state.opt_state))
+    params = _abstract(state.params())
+    damaged: list[int] = []
+    for step in reversed(folder.steps()):
+        try:
+            saved = folder.restore(params, abstract_opt_state=nested, step=step)
+        except reading.Unreadable as error:
+            logging.warning("%s; going back to the step before", error)
+            damaged.append(step)
+            continue
+        for other in damaged:
+            folder.set_aside(other)
+        return _from_saved(saved, state, mesh), saved.meta
+    raise reading.Unreadable(
+        f"{folder.folder} holds no checkpoint that can be read; damaged: {damaged or 'none'}; "
+        "to begin the run again, remove them"
+    )
+
+
+def _from_saved(
+    saved: checkpoints.Restored, state: TrainState, mesh: jax.sharding.Mesh
+) -> TrainState:
     leaves = optim.flatten(saved.params)
-    restored = TrainState(
+    return TrainState(
         step=jax.device_put(jnp.int32(saved.step), sharding.replicated(mesh)),
         trained={name: leaves[name] for name in state.trained},
         frozen={name: leaves[name] for name in state.frozen},
         opt_state=_flatten_like(state.opt_state, saved.opt_state),
     )
-    return restored, saved.meta
 
 
 def _map_leaf_dicts(function: Any, tree: Any) -> Any:

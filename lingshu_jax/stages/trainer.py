@@ -2,23 +2,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Model, optimizer, state and files of a run, as every stage's loop uses them."""
 
+import contextlib
+import dataclasses
 import pathlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from lingshu_jax.common import checkpoints, errors, runtime, sharding
+from lingshu_jax.common import checkpoints, errors, paths, runtime, sharding
 from lingshu_jax.models import hf_config, qwen2_5_vl, sizes
 from lingshu_jax.stages import config as stage_config
+from lingshu_jax.stages import events, guard, optim, preemption, run_folder, watchdog
 from lingshu_jax.stages import initial as initial_weights
-from lingshu_jax.stages import optim, run_folder
 from lingshu_jax.stages import state as train_state
 
-# Beside a checkpoint: the paths of the trained parameters, which say whether the adapters are all
-# that a run changed.
-TRAINED = "trained"
+# Beside a checkpoint. The paths of the trained parameters say whether the adapters are all that a
+# run changed; every random draw is a function of a seed and the step.
+TRAINED, STEP, SEEDS, GUARD = "trained", "step", "seeds", "guard"
 
 
 class Trainer:
@@ -31,10 +35,14 @@ class Trainer:
       mesh: The devices.
       groups: Parameters by pattern.
       optimizer: Over the trained leaves.
-      state: What training changes.
+      state: What training changes; there after `restore`.
+      step: Optimizer steps taken, counted on the host.
       total_steps: Optimizer steps of the whole run.
       workdir: The run's folder.
+      guard: What is done about steps that are not trusted.
     """
+
+    state: train_state.TrainState
 
     def __init__(
         self,
@@ -44,71 +52,177 @@ class Trainer:
         total_steps: int,
         workdir: pathlib.Path,
     ):
-        """Loads the weights, makes the state, writes `params.txt` and the other side files.
+        """Writes `params.txt` and the other side files; no weights are read yet.
 
         Args:
           config: The stage.
-          start: Where the weights are.
+          start: Where the first weights are.
           total_steps: Optimizer steps of the whole run.
           workdir: The run's folder.
         """
         self.config, self.size, self.workdir = config, start.size, workdir
-        self.total_steps = total_steps
+        self.total_steps, self.step = total_steps, 0
         self.mesh = sharding.make_mesh(config.mesh.sizes())
+        sharding.connect(self.mesh)
         check_rows(config.data.rows_per_batch, sharding.batch_parts(self.mesh))
         self.model = make_model(config.model, start.size)
-        params = start.load(self.mesh, jnp.dtype(config.model.param_dtype))
-        params = train_state.add_adapters(params, config.lora, self.mesh, seed=config.seed)
-        self.groups = optim.assign_groups(list(optim.flatten(params)), config.trainable)
-        self.optimizer = optim.make_optimizer(config.optim)
-        self.state = train_state.create(params, self.groups, self.optimizer, self.mesh)
-        self._saved = checkpoints.Checkpoints(workdir / "checkpoints", keep=config.keep_checkpoints)
+        dtype = jnp.dtype(config.model.param_dtype)
+        shapes = train_state.abstract_params(start.size, dtype, config.lora)
+        self.groups = optim.assign_groups(list(optim.flatten(shapes)), config.rules)
+        self.optimizer = optim.make_optimizer(config.optim, self.groups)
+        self.guard = guard.Guard(config.guard)
+        self._start, self._shapes = start, shapes
+        self._is_new, self._is_due = True, False
+        self._saved = checkpoints.Checkpoints(
+            workdir / "checkpoints", keep=config.keep_checkpoints, clear_partial=True
+        )
+        self._notice = preemption.Notice()
+        self._watchdog = watchdog.Watchdog(workdir, hang_seconds=config.guard.hang_seconds)
         if runtime.is_main_host():
             run_folder.begin(config, workdir)
-            described = optim.describe(params, self.groups, config.optim.weight_decay)
+            described = optim.describe(shapes, self.groups, config.step_settings)
             (workdir / "params.txt").write_text(described, encoding="utf-8")
-            self._saved.write_assets(
-                start.assets, hf_config.dump(start.size, dtype=config.model.param_dtype)
-            )
-
-    @property
-    def step(self) -> int:
-        """Optimizer steps taken."""
-        return int(self.state.step)
+            if self._saved.latest_step() is None:
+                self._saved.write_assets(
+                    start.assets, hf_config.dump(start.size, dtype=config.model.param_dtype)
+                )
 
     def restore(self) -> dict[str, Any]:
-        """Goes to the newest checkpoint, if there is one.
+        """Makes the state: that of the newest checkpoint, else of the first weights.
 
         Returns:
           The JSON values saved beside it; empty at the very start.
+
+        Raises:
+          UserError: If no checkpoint can be read although there are some.
         """
-        if self._saved.latest_step() is None:
-            return {}
-        self.state, meta = train_state.restore(self._saved, self.state, self.mesh)
+        self.state, meta = self._read_state()
+        self.step = int(self.state.step)
+        if GUARD in meta:
+            self.guard.restore(meta[GUARD])
+        self._events = events.Events(self.workdir, after_step=self.step)
         return meta
 
+    def _read_state(self) -> tuple[train_state.TrainState, dict[str, Any]]:
+        if self._saved.latest_step() is None:
+            params = self.first_params()
+            return train_state.create(params, self.groups, self.optimizer, self.mesh), {}
+        wanted = train_state.abstract(self._shapes, self.groups, self.optimizer, self.mesh)
+        return train_state.restore(self._saved, wanted, self.mesh)
+
+    def first_params(self) -> dict[str, Any]:
+        """The weights that the stage starts from, with new adapters, on the mesh."""
+        params = self._start.load(self.mesh, jnp.dtype(self.config.model.param_dtype))
+        lora = self.config.lora
+        return train_state.add_adapters(params, lora, self.mesh, seed=self.config.seed)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """While the loop runs: SIGTERM is noted and the watchdog looks on; closes at the end."""
+        self._notice.listen()
+        self._watchdog.start()
+        try:
+            yield
+        finally:
+            self._watchdog.close()
+            self._notice.close()
+            self._saved.close()
+
+    def begin(self, phase: str) -> None:
+        """Says what the loop does next.
+
+        Args:
+          phase: For the watchdog; one of `watchdog.PHASES` or a word of the loop's own.
+        """
+        patience = watchdog.COMPILING if self._is_new else 1.0
+        self._watchdog.beat(self.step, phase, patience=patience)
+
+    def advance(self, state: train_state.TrainState) -> None:
+        """Takes the state after a step.
+
+        Args:
+          state: It may still be computed.
+        """
+        self.state, self._is_new = state, False
+        self.step += 1
+
+    def heed(self, scalars: Mapping[str, float | None]) -> None:
+        """Counts a skipped step; after too many, goes back to the last good checkpoint.
+
+        Step number, schedule and data go on.
+
+        Args:
+          scalars: Metrics of the step just taken.
+
+        Raises:
+          UserError: If the run has gone back as often as it may.
+        """
+        limit = self.guard.max_loss()
+        self.guard.record(scalars)
+        if not scalars[guard.SKIPPED]:
+            return
+        reason = "nonfinite" if scalars[guard.NONFINITE] else "spike"
+        values = {name: scalars[name] for name in ("loss", "grad_norm")}
+        usual = {} if scalars[guard.NONFINITE] else {"max_loss": float(limit)}
+        self._events.write(self.step, events.SKIPPED, reason=reason, **values, **usual)
+        if self.guard.must_go_back:
+            self._go_back()
+
+    def _go_back(self) -> None:
+        times = self.config.guard.max_rollbacks
+        if self.guard.is_exhausted:
+            raise errors.UserError(
+                f"step {self.step}: {self.guard.in_a_row} steps in a row had a loss or gradient "
+                f"that is not finite or far too large, after going back {times} times; see "
+                f"{self.workdir / events.EVENTS}; the learning rate, the data or "
+                "config.guard must change"
+            )
+        self._saved.wait()
+        del self.state  # it need not fit beside the one that is read
+        state, _ = self._read_state()
+        to_step = int(state.step)
+        step = jax.device_put(jnp.int32(self.step), sharding.replicated(self.mesh))
+        self.state = dataclasses.replace(state, step=step)
+        self.guard.went_back()
+        self._events.write(self.step, events.WENT_BACK, to_step=to_step)
+
     def save_if_due(self, meta: dict[str, Any]) -> None:
-        """Saves every `save_every_steps` and at the end.
+        """Saves every `save_every_steps`, at the end, and when the run is asked to stop.
+
+        Not while steps are skipped, but after the next good one.
 
         Args:
           meta: JSON values that say how to go on after this step.
+
+        Raises:
+          SystemExit: If the run was asked to stop, after saving.
         """
-        if self.step % self.config.save_every_steps == 0 or self.step == self.total_steps:
-            meta = {**meta, TRAINED: list(self.state.trained)}
-            train_state.save(self._saved, self.state, meta, step=self.step)
+        is_asked, is_last = self._notice.is_due(), self.step == self.total_steps
+        self._is_due |= is_asked or self.step % self.config.save_every_steps == 0
+        if is_last or (self._is_due and self.guard.is_calm):
+            self._is_due = False
+            if runtime.is_main_host():
+                paths.push(self.workdir)  # metrics up to here, before the step that needs them
+            train_state.save(self._saved, self.state, {**meta, **self._meta()}, step=self.step)
+        if is_asked and not is_last:
+            self._saved.wait()
+            saved = self._saved.latest_step()
+            self._events.write(self.step, events.STOPPED, saved=saved)
+            preemption.leave(self.step, saved)
+
+    def _meta(self) -> dict[str, Any]:
+        """What stands beside every checkpoint; metrics end at its step."""
+        seeds = {"run": self.config.seed, "data": self.config.data.seed}
+        trained = list(self.state.trained)
+        return {STEP: self.step, SEEDS: seeds, GUARD: self.guard.to_json(), TRAINED: trained}
 
     def learning_rates(self) -> dict[str, float]:
         """`lr/<group>` that the next step will use."""
-        return optim.learning_rates(self.groups, self.config.optim, self.total_steps, self.step)
+        return optim.learning_rates(self.groups, self.total_steps, self.step)
 
     def leaf_rates(self) -> dict[str, np.float32]:
         """The same for each trained leaf, by path."""
-        return optim.leaf_rates(self.groups, self.config.optim, self.total_steps, self.step)
-
-    def close(self) -> None:
-        """Waits for the last save."""
-        self._saved.wait()
-        self._saved.close()
+        return optim.leaf_rates(self.groups, self.total_steps, self.step)
 
 
 def make_model(config: stage_config.ModelConfig, size: sizes.ModelSize) -> qwen2_5_vl.Qwen2_5_VL:

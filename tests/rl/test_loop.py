@@ -13,6 +13,7 @@ from lingshu_jax.data import sources
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import loop, rewards, rollout
 from lingshu_jax.stages import config as stage_config
+from lingshu_jax.stages import optim_config
 from tests import small
 
 STEPS = 4
@@ -45,7 +46,7 @@ def make_config(model, folder, **changes):
         generation_rows=16,
         eval=exam,
     )
-    optim = stage_config.OptimConfig(trainable=((".*", 3e-3),), warmup_steps=0, final_fraction=1.0)
+    optim = optim_config.OptimConfig(trainable=((".*", 3e-3),), warmup_steps=0, final_fraction=1.0)
     model_config = stage_config.ModelConfig(
         init_from=str(model), compute_dtype="float32", remat="none"
     )
@@ -97,7 +98,7 @@ def read_metrics(workdir):
 
 
 def timeless(row):
-    measured = ("seconds/", "goodput", "memory_bytes", "tokens_per_second", "mfu")
+    measured = ("seconds", "goodput", "memory_bytes", "tokens_per_second", "mfu")
     return {k: v for k, v in row.items() if not any(word in k for word in measured)}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lingshu_jax.common import metrics
 from lingshu_jax.rl import loop
-from lingshu_jax.stages import config as stage_config
+from lingshu_jax.stages import optim_config
 from tests.rl import test_loop
 
 STEPS = 4
@@ -22,7 +22,7 @@ def rows(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> list[dict[str, Any]]:
     """Metric rows of a run that trains adapters of text and merger alone."""
-    adapters = stage_config.LoraConfig(
+    adapters = optim_config.LoraConfig(
         modules="text/layers/.*|merger/up", rank=4, learning_rate=3e-2
     )
     config = test_loop.make_config(model_folder, question_folder, lora=adapters, steps=STEPS)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run notes of its data, and that it goes on with the same data only."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -105,7 +106,7 @@ def test_one_process_writes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(jax, "process_index", lambda: 1)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(errors.UserError, match="another folder here than on the first host"):
         write(root, tmp_path / "run", small_folder)
     assert not (tmp_path / "run").exists()
 
@@ -200,6 +201,93 @@ def test_limits_groups_and_fractions(root: pathlib.Path, tmp_path: pathlib.Path)
     assert inputs.read_mixture(config, tmp_path).names == ("second",)
     digests = {fewer.manifest.sha256, mixture.manifest.sha256}
     assert len(digests | {inputs.read_mixture(config, tmp_path).manifest.sha256}) == 3
+
+
+def with_absent(root: pathlib.Path) -> stage_config.DataConfig:
+    """Two sources that are there, and three of which a file, a folder, a media folder is not."""
+    config = make_config(root)
+    gone = (
+        sources.Source(name="file", path="gone.jsonl"),
+        sources.Source(name="folder", path="gone", format="vqa_rad"),
+        sources.Source(name="media", path="rows.jsonl", image_root="pictures"),
+    )
+    return dataclasses.replace(config, sources=(gone[0], *config.sources, *gone[1:]))
+
+
+def test_absent_sources_are_named_all_at_once(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(errors.UserError) as raised:
+        inputs.read_mixture(with_absent(root), tmp_path)
+    places = ", ".join(str(root / name) for name in ("gone.jsonl", "gone", "pictures"))
+    assert str(raised.value) == (
+        f"data.sources: 3 of 5 are absent: {places}; --config.data.skip_absent leaves them out"
+    )
+
+
+def test_absent_sources_are_left_out_where_that_is_asked_for(
+    root: pathlib.Path,
+    small_folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = dataclasses.replace(with_absent(root), skip_absent=True)
+    with caplog.at_level("WARNING"):
+        mixture = inputs.read_mixture(config, tmp_path)
+    assert mixture.names == ("first", "second")
+    assert "3 of 5 sources are absent: ('file', 'folder', 'media')" in caplog.text
+    inputs.write_data(tmp_path, mixture.manifest, [], start=initial.find(small_folder))
+    assert json.loads((tmp_path / "data.json").read_text())["absent"] == ["file", "folder", "media"]
+    plain = inputs.read_mixture(make_config(root), tmp_path).manifest
+    assert plain.absent == () and plain.sha256 == mixture.manifest.sha256
+
+
+def test_a_source_that_comes_or_goes_is_other_data(
+    root: pathlib.Path, small_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    config = dataclasses.replace(make_config(root), skip_absent=True)
+    config.sources[1].path = "more.jsonl"
+
+    def begin(workdir: pathlib.Path) -> None:
+        manifest = inputs.read_mixture(config, workdir).manifest
+        inputs.write_data(workdir, manifest, [], start=initial.find(small_folder))
+
+    begin(tmp_path / "without")
+    shutil.copy(root / "rows.jsonl", root / "more.jsonl")
+    begin(tmp_path / "with")
+    with pytest.raises(errors.UserError, match="a run on other data: second changed"):
+        begin(tmp_path / "without")
+    (root / "more.jsonl").unlink()
+    with pytest.raises(errors.UserError, match="a run on other data: second changed"):
+        begin(tmp_path / "with")
+
+
+def test_no_source_at_all_is_an_error(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    config = make_config(root / "elsewhere")
+    config.skip_absent = True
+    path = root / "elsewhere" / "rows.jsonl"
+    with pytest.raises(errors.UserError, match=f"no source .* is there; absent: {path}, {path}$"):
+        inputs.read_mixture(config, tmp_path)
+
+
+def test_strict_refuses_the_first_refused_row(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    config = make_config(root)
+    assert len(inputs.read_mixture(config, tmp_path).dropped) == 4
+    config.strict = True
+    with pytest.raises(errors.UserError, match=r"^first, line 13, id '.*': broken"):
+        inputs.read_mixture(config, tmp_path)
+
+
+def test_strict_refuses_rows_that_do_not_fit(
+    small_rows: pathlib.Path, small_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    config = make_config(small_rows)
+    config.strict = True
+    rows = read(config, tmp_path, small_folder)[1]
+    assert not rows.dropped
+    config.tokens_per_row = int(rows.lengths.tokens.max()) - 1
+    with pytest.raises(errors.UserError, match=r"^first, line \d+, id 'row\d+': .* tokens"):
+        read(config, tmp_path, small_folder)
+    config.strict = False
+    assert read(config, tmp_path, small_folder)[1].dropped
 
 
 def test_epochs_of_a_source(root: pathlib.Path, tmp_path: pathlib.Path) -> None:

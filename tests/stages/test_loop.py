@@ -18,14 +18,14 @@ import pytest
 from lingshu_jax.common import checkpoints, errors, metrics, sharding
 from lingshu_jax.models import axes
 from lingshu_jax.stages import config as stage_config
-from lingshu_jax.stages import initial, loop, optim
+from lingshu_jax.stages import initial, loop, optim, optim_config
 from lingshu_jax.stages import state as train_state
 from tests import small
 
 STEPS, SAVE_EVERY = 24, 4
 CONFIG = """
 from lingshu_jax.data import sources
-from lingshu_jax.stages import config
+from lingshu_jax.stages import config, optim_config
 
 
 def get_config(arg="plain"):
@@ -45,7 +45,7 @@ def get_config(arg="plain"):
             min_pixels=784,
             max_pixels=9408,
         ),
-        optim=config.OptimConfig(
+        optim=optim_config.OptimConfig(
             trainable=(("vision/blocks/.*", None), ("vision/.*", 1e-3), (".*", 3e-3)),
             warmup_steps=3,
             weight_decay=0.1,
@@ -94,6 +94,7 @@ def test_every_step_has_a_row_of_the_named_values(workdir: pathlib.Path) -> None
         *("step", "loss", "grad_norm", "grad_norm/vision", "grad_norm/merger", "grad_norm/text"),
         *("lr/vision", "lr/all", "tokens", "images", "fill/tokens", "fill/patches"),
         *("tokens_per_second", "mfu", "goodput", "memory_bytes", "seconds/data", "seconds/step"),
+        *("flops/text", "flops/vision", "run_seconds"),
     }
     sources = {"loss/first", "loss/second"}  # in the row of a step that had sequences of it
     assert all(expected <= row.keys() and sources & row.keys() for row in rows)
@@ -113,7 +114,8 @@ def test_the_folder_holds_what_a_run_leaves(
     names = {path.name for path in workdir.iterdir()}
     assert names == {
         *("config.json", "params.txt", "metrics.jsonl", "tensorboard", "checkpoints"),
-        *("data.json", "dropped.jsonl", "rewritten.jsonl", "encoded", "finished.json"),
+        *("data.json", "dropped.jsonl", "rewritten.jsonl", "encoded", "heartbeats"),
+        "finished.json",
     }
     resolved = json.loads((workdir / "config.json").read_text())
     assert resolved == json.loads(json.dumps(stage_config.to_dict(load(config_file))))
@@ -260,16 +262,16 @@ def test_what_is_computed_is_noted_and_kept(
 
 def test_a_state_may_move_to_another_mesh(tmp_path: pathlib.Path) -> None:
     """Saved on one device, restored on eight: the same bytes, placed as the mesh says."""
-    config = stage_config.OptimConfig(
+    config = optim_config.OptimConfig(
         trainable=(("vision/.*", None), (".*", 1e-3)), warmup_steps=0, weight_decay=0.1
     )
     folder = checkpoints.Checkpoints(tmp_path / "c")
 
     def make(mesh: jax.sharding.Mesh, seed: int) -> train_state.TrainState:
         host = small.random_params(seed=seed)
-        groups = optim.assign_groups(list(optim.flatten(host)), config.trainable)
+        groups = optim.assign_groups(list(optim.flatten(host)), config.rules(config.trainable))
         params = jax.device_put(host, sharding.param_shardings(host, axes.PARAM_AXES, mesh))
-        return train_state.create(params, groups, optim.make_optimizer(config), mesh)
+        return train_state.create(params, groups, optim.make_optimizer(config, groups), mesh)
 
     one = make(sharding.make_mesh({}, jax.devices()[:1]), seed=0)
     marked = jax.tree.map(lambda leaf: leaf + 1, one.opt_state)

@@ -16,7 +16,7 @@ import pytest
 from lingshu_jax.common import checkpoints, errors, metrics, sharding
 from lingshu_jax.models import axes, lora, qwen2_5_vl
 from lingshu_jax.stages import config as stage_config
-from lingshu_jax.stages import initial, loop, optim
+from lingshu_jax.stages import initial, loop, optim, optim_config
 from lingshu_jax.stages import trainer as trainer_lib
 from tests import small
 from tests.stages import test_config, test_loop
@@ -105,7 +105,8 @@ def test_the_loss_falls(workdir: pathlib.Path) -> None:
 
 def test_params_txt_and_summary_show_the_adapters(workdir: pathlib.Path) -> None:
     lines = [line.split("\t") for line in (workdir / "params.txt").read_text().splitlines()]
-    assert [(line[0], line[2], line[4]) for line in lines[1:4]] == [
+    groups = lines[[line[0][:7] for line in lines].index("# group") + 1 :]
+    assert [(line[0], line[2], line[-1]) for line in groups[:3]] == [
         (".*/lora_scale", "-", "frozen"),
         (".*/lora_[ab]", "0.01", "trained"),
         (".*", "-", "frozen"),
@@ -135,7 +136,7 @@ def test_a_run_goes_on_bit_by_bit(
 
 def with_lora(config_file: pathlib.Path, **changes: Any) -> stage_config.StageConfig:
     config = test_loop.load(config_file)
-    config.lora = stage_config.LoraConfig(**{"modules": MODULES, "rank": 4, **changes})
+    config.lora = optim_config.LoraConfig(**{"modules": MODULES, "rank": 4, **changes})
     config.data.rows_per_batch = 8
     config.validate()
     return config
@@ -144,8 +145,9 @@ def with_lora(config_file: pathlib.Path, **changes: Any) -> stage_config.StageCo
 def make_trainer(config: stage_config.StageConfig, workdir: pathlib.Path) -> trainer_lib.Trainer:
     start = initial.find(pathlib.Path(config.model.init_from))
     trainer = trainer_lib.Trainer(config, start, total_steps=STEPS, workdir=workdir)
-    trainer.close()  # nothing is saved in these tests
-    return trainer
+    trainer.restore()
+    with trainer.running():
+        return trainer  # nothing is saved in these tests
 
 
 def test_frozen_leaves_have_no_optimizer_state(
@@ -199,19 +201,22 @@ def test_full_modules_are_trained_beside_adapters(
 def test_groups_of_a_config() -> None:
     """Adapters alone unless told otherwise; without adapters the groups are the stage's own."""
     own = (("vision/.*", 1e-5), (".*", None))
-    optimizer = stage_config.OptimConfig(trainable=own, warmup_steps=0)
+    optimizer = optim_config.OptimConfig(trainable=own, warmup_steps=0)
     adapters = ((".*/lora_scale", None), (".*/lora_[ab]", 3e-4))
 
     def groups(**changes: Any) -> Any:
         return dataclasses.replace(
             test_config.load("stage3_instruct", "tiny"),
             optim=optimizer,
-            lora=stage_config.LoraConfig(learning_rate=3e-4, **changes),
-        ).trainable
+            lora=optim_config.LoraConfig(learning_rate=3e-4, **changes),
+        ).rules
 
-    assert groups() == groups(train_base=True) == own
-    assert groups(modules="merger/up") == (*adapters, (".*", None))
-    assert groups(modules="merger/up", train_base=True) == (*adapters, *own)
+    assert groups() == groups(train_base=True) == optimizer.rules(own)
+    assert groups(modules="merger/up") == optimizer.rules((*adapters, (".*", None)))
+    assert groups(modules="merger/up", train_base=True) == optimizer.rules((*adapters, *own))
+    options = (("weight_decay", 0.05), ("schedule", "constant"))
+    plain = groups(modules="merger/up")[1]
+    assert groups(modules="merger/up", options=options)[1] == plain._replace(**dict(options))
 
 
 def test_a_pattern_without_a_module_leaves_nothing_behind(
