@@ -13,11 +13,8 @@ trial of the whole line: N steps a stage, one row a batch and a few questions.
 """
 
 import dataclasses
-import functools
-import json
 import math
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,9 +26,9 @@ from absl import flags
 from benchmarks import real_run_results, real_run_rows
 from configs import real_run as real_run_config
 from lingshu_jax import ablation, recipe, report, train
-from lingshu_jax.common import cli, errors, runtime
-from lingshu_jax.data import tokenizer_files
-from lingshu_jax.models import hf, hf_config, qwen2_5_vl, sizes
+from lingshu_jax.common import cli, runtime
+from lingshu_jax.data import tokenizer
+from lingshu_jax.models import qwen2_5_vl, sizes
 from lingshu_jax.stages import initial, run_folder
 
 STAGES = ("shallow_align", "deep_align", "instruct")
@@ -110,30 +107,16 @@ def make_base(config: real_run_config.RealRunConfig, data: Path, root: Path) -> 
     Raises:
       UserError: If the real tokenizer is needed and absent.
     """
-    folder, stage = root.parent / BASE, config.chain.shallow_align
-    limits = {"min_pixels": stage.data.min_pixels, "max_pixels": stage.data.max_pixels}
-    size = sizes.get(config.size)
-    if size.special != sizes.get(sizes.PUBLISHED[0]).special:
-        texts = real_run_rows.texts(root)
-        return initial.make_random_folder(folder, config.size, texts, seed=stage.seed, **limits)
-    if folder.is_dir():
-        return folder
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name in ("vocab.json", "merges.txt"):
-        path = data / "tokenizer_qwen2" / name
-        if not path.is_file():
-            raise errors.UserError(f"--size={config.size} needs the real tokenizer: no {path}")
-        shutil.copyfile(path, partial / name)
-    settings = json.dumps({**limits, "patch_size": 14, "temporal_patch_size": 2, "merge_size": 2})
-    (partial / tokenizer_files.PREPROCESSOR).write_text(settings, encoding="utf-8")
-    (partial / "config.json").write_text(json.dumps(hf_config.dump(size, dtype="float32")))
-    tokenizer_files.complete(partial)
-    init = functools.partial(qwen2_5_vl.init_params, qwen2_5_vl.Qwen2_5_VL(size=size))
-    hf.write_weights(jax.jit(init)(jax.random.key(stage.seed)), size, partial)
-    partial.rename(folder)
-    return folder
+    stage = config.chain.shallow_align
+    is_real = sizes.get(config.size).special == sizes.get(sizes.PUBLISHED[0]).special
+    return initial.make_random_folder(
+        root.parent / BASE,
+        config.size,
+        tokenizer.load(data / "tokenizer_qwen2") if is_real else real_run_rows.texts(root),
+        seed=stage.seed,
+        min_pixels=stage.data.min_pixels,
+        max_pixels=stage.data.max_pixels,
+    )
 
 
 def _bind(chain: Chain, root: Path, base: Path, steps: int) -> Chain:

@@ -20,7 +20,6 @@ import csv
 import gzip
 import json
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from lingshu_jax.common import errors, prompts
+from lingshu_jax.common import errors, paths, prompts
 from lingshu_jax.data import formats
 
 MANIFEST = "rows.json"
@@ -75,20 +74,18 @@ def prepare(data: Path, folder: Path, *, questions: int = 0) -> Row:
         if found["origin"] != origin:
             raise errors.UserError(f"{folder} holds rows of {found['origin']}, not {origin}")
         return found
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / HELD_OUT).mkdir(parents=True)
-    try:
-        counts = {
-            **_write_images(data, partial, questions or None),
-            **_write_texts(data, partial, questions or None),
-        }
-        shared = overlap(data / "vqa_rad")
-    except (OSError, KeyError, ValueError) as error:
-        raise errors.UserError(f"--data={data} is not laid out as expected: {error}") from error
-    found = {"origin": origin, "rows": counts, "vqa_rad": shared}
-    (partial / MANIFEST).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder)
+    with paths.whole_folder(folder) as partial:
+        (partial / HELD_OUT).mkdir()
+        try:
+            counts = {
+                **_write_images(data, partial, questions or None),
+                **_write_texts(data, partial, questions or None),
+            }
+            shared = overlap(data / "vqa_rad")
+        except (OSError, KeyError, ValueError) as error:
+            raise errors.UserError(f"--data={data} is not laid out as expected: {error}") from error
+        found = {"origin": origin, "rows": counts, "vqa_rad": shared}
+        (partial / MANIFEST).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return found
 
 

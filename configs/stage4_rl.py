@@ -88,6 +88,8 @@ def _full(size: str) -> rl_config.RLStageConfig:
                 sources=mixtures.files(HELD_OUT), every_steps=80, prompts=500
             ),
         ),
+        # The longest phase is an update or a batch of `generation_rows` answers: minutes for 7B.
+        guard=config.GuardConfig(hang_seconds=7200.0),  # our choice: 32B and 72B take longer
         epochs=1,  # 3.1-3.2
         save_every_steps=80,  # our choice
     )

@@ -42,6 +42,7 @@ def convert(source: pathlib.Path, target: pathlib.Path) -> None:
     leaves = hf.open_leaves(source, start.size)
     folder = checkpoints.Checkpoints(target)
     folder.write_assets(start.assets, hf_config.dump(start.size, dtype=_main_dtype(leaves)))
+    paths.push(target)  # before the step, which is no checkpoint without them
     folder.write_streamed(0, leaves, meta={"base": origin.identify(source)._asdict()})
     folder.close()
 

@@ -66,6 +66,7 @@ class Examination:
         engine = jax_engine.JaxEngine(live.params, live.model, self._encoder, rows=ROWS)
         scalars, shown = {}, []
         for name, samples in self._samples.items():
+            live.progress()
             rows = self._ask(engine, samples)
             summary = metrics.summarise(rows)
             scalars |= {f"validation/{name}/{key}": summary[key] for key in ACCURACIES}

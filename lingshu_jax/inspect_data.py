@@ -104,9 +104,8 @@ def inspect(
     formats.write_jsonl(output / DROPPED, map(dataclasses.asdict, tally.dropped))
     shown = inspect_summary.in_turn([*tally.shown.values()], rows)
     page = inspect_page.render(summary, shown, task.encoder)
-    partial = output / f"{PAGE}.partial"
-    partial.write_text(page, encoding="utf-8", errors="replace")
-    partial.replace(output / PAGE)
+    with paths.whole_file(output / PAGE) as partial:
+        partial.write_text(page, encoding="utf-8", errors="replace")
     return summary
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from absl import flags, logging
 
 from lingshu_jax import convert, evaluate, export, lineage, model_card, train
-from lingshu_jax.common import cli, errors, hub, paths, runtime
+from lingshu_jax.common import checkpoints, cli, errors, hub, paths, runtime
 from lingshu_jax.data import demo_rows
 from lingshu_jax.eval import runner
 from lingshu_jax.rl import config as rl_config
@@ -160,7 +160,9 @@ def run(config: RecipeConfig, workdir: pathlib.Path) -> dict[str, Any]:
     run_folder.begin(config, workdir)
     start = prepare(config, workdir)
     asked, root = config.evaluation, start.root
-    before = ask(asked, start.base, workdir / EVALUATION / "before", root=root)
+    # By its own name, which is the same on every machine.
+    base = str(start.base) if config.hf == stage_config.RANDOM else config.hf
+    before = ask(asked, base, workdir / EVALUATION / "before", root=root)
     stages, previous = {}, start.checkpoint
     for name in config.stages:
         logging.info("stage %s", name)
@@ -187,7 +189,7 @@ def prepare(config: ChainConfig, workdir: pathlib.Path) -> Start:
     root = _make_root(config, workdir)
     base = _find_base(config, workdir)
     checkpoint = workdir / lineage.CHECKPOINT
-    if not (checkpoint / "0").is_dir():
+    if not checkpoints.has_step(checkpoint):
         convert.convert(base, checkpoint)
     return Start(root, base, checkpoint)
 
@@ -233,8 +235,10 @@ def export_and_ask(
       UserError: If an input cannot be used.
     """
     exported, folder = workdir / EXPORT, workdir / EVALUATION
-    if not exported.is_dir():  # one that is there is whole
+    if not (exported / "config.json").is_file():  # the last file that is sent
+        paths.remove(exported)
         export.export(trained, exported)
+        paths.push(exported)
     evaluations = {"after": ask(asked, exported, folder / "after", root=root)}
     if blind:
         evaluations["blind"] = ask(asked, exported, folder / "blind", root=root, blind=True)
@@ -244,7 +248,7 @@ def export_and_ask(
 
 def ask(
     asked: EvaluationConfig,
-    model: pathlib.Path,
+    model: str | pathlib.Path,
     folder: pathlib.Path,
     *,
     root: pathlib.Path,
@@ -254,7 +258,7 @@ def ask(
 
     Args:
       asked: What.
-      model: A Hugging Face folder.
+      model: A Hugging Face folder, or a hub id.
       folder: Of the evaluation.
       root: Of the benchmarks' data where `asked` names none.
       blind: With every image greyed out.

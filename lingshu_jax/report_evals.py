@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths
 from lingshu_jax.eval import benchmark, catalog, folder, report
 
 BEFORE, AFTER, BLIND = "before", "after", "blind"
@@ -137,7 +137,7 @@ def _spread(places: list[int], count: int) -> Iterator[int]:
 
 def _find_samples(name: str, settings: Row) -> Mapping[str, benchmark.Sample]:
     """The questions with their images, by id; none where the data is not here any more."""
-    data_dir = pathlib.Path(settings["data_dir"]) if settings["data_dir"] else None
+    data_dir = paths.local(settings["data_dir"]) if settings["data_dir"] else None
     if settings["predictions"]:
         return {}
     try:

@@ -80,7 +80,7 @@ def write_examined(workdir: Path, data: Path, *, times: int = 3) -> Path:
         _write_jsonl(workdir / "samples" / f"step_{at}.jsonl", asked)
     _write_jsonl(workdir / "metrics.jsonl", [examined[0], *rows])
     bad = {"step": 12, "event": "skipped", "time": 1.0, "reason": f"spike {EVIL}"}
-    back = {"step": 14, "event": "went_back", "time": 2.0, "to_step": 8}
+    back = {"step": 14, "event": "rollback", "time": 2.0, "to_step": 8}
     _write_jsonl(workdir / "events.jsonl", [{**bad, "loss": float("nan")}, back])
     return workdir
 

@@ -47,7 +47,9 @@ def config(small_folder: pathlib.Path, data_dir: pathlib.Path) -> stage_config.S
 
 
 def live(folder: pathlib.Path, workdir: pathlib.Path, params: object) -> validation.Live:
-    return validation.Live(params, small.MODEL, folder, step=7, workdir=workdir)
+    return validation.Live(
+        params, small.MODEL, folder, step=7, workdir=workdir, progress=lambda: None
+    )
 
 
 def test_live_weights_answer_as_their_folder_does(

@@ -7,17 +7,18 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from configs import recipe as configs
 from lingshu_jax import convert, evaluate, export, model_card, recipe, train
-from lingshu_jax.common import errors
+from lingshu_jax.common import checkpoints, errors, paths
 from lingshu_jax.data import sources
 from lingshu_jax.eval import runner
 from lingshu_jax.stages import config as stage_config
-from tests import small
+from tests import s3_server, small
 
 
 def make_config(**changes: Any) -> recipe.RecipeConfig:
@@ -53,6 +54,7 @@ class Recorder:
     def export(self, source: pathlib.Path, target: pathlib.Path) -> None:
         self.note(f"export {source.name}")
         target.mkdir()
+        (target / "config.json").touch()
 
     def evaluate(
         self, settings: runner.Settings, folder: pathlib.Path, *, batch_size: int
@@ -127,6 +129,61 @@ def test_it_goes_on_where_it_was_interrupted(
     assert recorder.done == ORDER, "no part is done twice"
     assert recipe.run(make_config(), tmp_path / "run") == summary
     assert recorder.done == ORDER
+
+
+def test_half_an_export_is_made_again(recorder: Recorder, tmp_path: pathlib.Path) -> None:
+    """As another machine finds it, where sending was cut short: its config.json comes last."""
+    exported = tmp_path / "run" / recipe.EXPORT
+    exported.mkdir(parents=True)
+    (exported / "model.safetensors").write_text("some of it")
+    recipe.run(make_config(), tmp_path / "run")
+    assert recorder.done == ORDER
+    assert [path.name for path in exported.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("name", ["org/model@v1", "base"])
+def test_the_base_is_asked_by_its_own_name(
+    recorder: Recorder, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Where the hub's cache lies on this machine is not part of an evaluation."""
+    asked: list[str] = []
+    monkeypatch.setattr(recipe.hub, "resolve", lambda *_: tmp_path / "base")
+    monkeypatch.setattr(
+        evaluate, "run", lambda settings, *_, **__: asked.append(settings.model) or {}
+    )
+    (tmp_path / "run" / recipe.EVALUATION).mkdir(parents=True)
+    recipe.run(make_config(hf=name), tmp_path / "run")
+    assert asked == [name, *[str(tmp_path / "run" / "export")] * 2]
+
+
+@pytest.fixture
+def bucket(tmp_path: pathlib.Path) -> Iterator[str]:
+    yield from s3_server.run(tmp_path / "cache")
+
+
+def test_in_a_store_the_base_is_converted_once(
+    bucket: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(hf=str(small.write_folder(tmp_path / "hf")))
+    for cache in ("cache", "cache", "another_machine"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+        with paths.opened(f"{bucket}/recipe") as workdir:
+            start = recipe.prepare(config, workdir)
+            assert checkpoints.find(start.checkpoint) == start.checkpoint
+            assert checkpoints.has_step(start.checkpoint)
+        monkeypatch.setattr(convert, "convert", None)
+
+
+def test_a_base_is_complete_in_the_store_as_soon_as_its_step_is(
+    bucket: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed right after the step: nobody sends the rest."""
+    workdir = paths.local(f"{bucket}/killed")
+    config = make_config(hf=str(small.write_folder(tmp_path / "hf")))
+    recipe.prepare(config, workdir)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another_machine"))
+    start = recipe.prepare(config, paths.fetched(f"{bucket}/killed"))
+    assert checkpoints.find(start.checkpoint) == start.checkpoint
 
 
 def test_some_of_the_stages(recorder: Recorder, tmp_path: pathlib.Path) -> None:

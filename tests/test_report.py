@@ -102,9 +102,9 @@ def test_the_page_of_an_examined_run(tmp_path, data):
         "Loss on rows that are not trained on",
         "Benchmarks while training",
         "validation loss, first and last 5 → 2",
-        "events 1 × skipped, 1 × went back",
+        "events 1 × skipped, 1 × rollback",
         f"12 skipped reason spike {report_folders.EVIL}, loss nan",
-        "14 went back to step 8",
+        "14 rollback to step 8",
         f"gold yes step 0 wrong said at 0 {report_folders.EVIL} step 10 right said at 10",
     ):
         assert text in page.text

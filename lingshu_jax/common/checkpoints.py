@@ -23,9 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
-import tensorstore as ts
 from flax import traverse_util
 from jax.experimental import multihost_utils
 from orbax.checkpoint._src.serialization import tensorstore_utils
@@ -113,15 +111,12 @@ class Checkpoints:
           source: A Hugging Face folder, or the assets of another checkpoint folder.
           config: Content of config.json, which says what the parameters here really are.
         """
-        partial = self.folder / f"{ASSETS}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for path in sorted(source.iterdir()):
-            if path.is_file() and not is_weight_file(path.name):
-                shutil.copyfile(path, partial / path.name)
-        (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        shutil.rmtree(self.assets, ignore_errors=True)
-        partial.rename(self.assets)
+        with paths.whole_folder(self.assets) as partial:
+            for path in sorted(source.iterdir()):
+                if path.is_file() and not is_weight_file(path.name):
+                    shutil.copyfile(path, partial / path.name)
+            (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            shutil.rmtree(self.assets, ignore_errors=True)
 
     def latest_step(self) -> int | None:
         """The newest complete step, or None."""
@@ -242,14 +237,18 @@ class Checkpoints:
           step: Which; default the newest.
 
         Returns:
-          Nested dict of `StoredLeaf`.
+          Nested dict of `streamed.StoredLeaf`.
 
         Raises:
           UserError: If there is no such step, or it cannot be read.
         """
         item = self._params_item(step)
+        is_merged = ocp.type_handlers.is_ocdbt_checkpoint(item)
         return jax.tree_util.tree_map_with_path(
-            lambda path, leaf: StoredLeaf(item, path, leaf.shape), _read_metadata(item)
+            lambda path, leaf: streamed.StoredLeaf(
+                item, _leaf_name(path, "."), leaf.shape, is_merged=is_merged
+            ),
+            _read_metadata(item),
         )
 
     def write_streamed(
@@ -330,6 +329,21 @@ def find(folder: pathlib.Path) -> pathlib.Path:
     )
 
 
+def has_step(folder: pathlib.Path) -> bool:
+    """Whether a folder, which need not be there, holds a complete step.
+
+    Args:
+      folder: A checkpoint folder.
+
+    Raises:
+      UserError: If there is none and it cannot be made.
+    """
+    saved = Checkpoints(folder)
+    step = saved.latest_step()
+    saved.close()
+    return step is not None
+
+
 def is_unused(folder: pathlib.Path) -> bool:
     """Whether a folder is new, empty, or what an interrupted first save left.
 
@@ -353,7 +367,7 @@ def _is_left_over(path: Any) -> bool:
         return (path / "config.json").is_file()
     if paths.is_remote(path) and _is_cut_short(path):
         return True
-    return path.name == f"{ASSETS}.partial" or ".orbax-checkpoint-tmp" in path.name
+    return path.name == f"{ASSETS}{paths.PARTIAL}" or ".orbax-checkpoint-tmp" in path.name
 
 
 def is_weight_file(name: str) -> bool:
@@ -363,46 +377,6 @@ def is_weight_file(name: str) -> bool:
     True
     """
     return name.endswith((".safetensors", ".bin", ".pt", ".pth", ".index.json"))
-
-
-class StoredLeaf:
-    """A parameter inside a step, read part by part.
-
-    Attributes:
-      shape: Of the whole.
-      dtype: Of its values.
-    """
-
-    def __init__(self, item: Any, path: Any, shape: tuple[int, ...]):
-        """Opens the array; values are read when they are asked for.
-
-        Args:
-          item: Folder of the parameters of a step, an absolute path or an address.
-          path: Key path of the leaf.
-          shape: Of the whole.
-        """
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        base = paths.tensorstore_spec(item / name)
-        if ocp.type_handlers.is_ocdbt_checkpoint(item):
-            whole = paths.tensorstore_spec(item)
-            base = {"driver": "ocdbt", "base": whole, "path": f"{name}/"}
-        # Mapped files spare a copy of every chunk.
-        context = ts.Context({"file_io_mode": {"mode": "memmap"}})
-        store = ts.open({"driver": "zarr", "kvstore": base}, read=True, context=context).result()
-        self._store = store
-        self._order = store.spec().to_json()["metadata"]["order"]
-        self.shape, self.dtype = shape, store.dtype.numpy_dtype
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        """A part, in the order in which it is stored.
-
-        Args:
-          index: As of a numpy array.
-        """
-        part = self._store[index]
-        out = np.empty(part.shape, self.dtype, order=self._order)
-        ts.array(out).write(part).result()
-        return out
 
 
 class _Streamed:
@@ -476,9 +450,9 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     return {_leaf_name(path): tuple(leaf.shape) for path, leaf in leaves}
 
 
-def _leaf_name(path: Any) -> str:
+def _leaf_name(path: Any, separator: str = "/") -> str:
     """Named tuples are stored as dicts: only what a key says counts, not its kind."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+    return jax.tree_util.keystr(path, simple=True, separator=separator)
 
 
 def abstract(tree: Any, shardings: Any) -> Any:

@@ -113,12 +113,13 @@ class Stopwatch:
         self._before = before
         self._useful_seconds += before.useful
 
-    def lap(self, name: str) -> None:
-        """Books the time since the last lap under `name`."""
+    def lap(self, name: str) -> float:
+        """Books the time since the last lap under `name`; returns it, in seconds."""
         now = time.perf_counter()
         elapsed, self._last = now - self._last, now
         self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
         self._useful_seconds += elapsed if name in self._useful else 0.0
+        return elapsed
 
     def take(self) -> dict[str, float]:
         """Seconds by name since the last take."""

@@ -18,6 +18,7 @@ import functools
 import logging
 import os
 import pathlib
+import re
 import shutil
 import sys
 import threading
@@ -35,11 +36,16 @@ SCHEMES = ("gs", "s3")  # the extra that a scheme needs has its name
 # Made again from the data and the config wherever a run goes on: never sent.
 LOCAL_ONLY = ("base", "demo", "encoded")
 PARTIAL = ".partial"
-# Sent last: the first says what a folder is, the second that a run is complete.
-MARKERS = ("config.json", "finished.json")
+# Sent before all else: without it what lies in the folder of an evaluation is somebody else's.
+FIRST = "settings.json"
+# Sent last, those of inner folders before the outer one's: the first says what a folder is, the
+# second that an evaluation is complete, the third that a run is.
+MARKERS = ("config.json", "COMMIT", "finished.json")
 PUSH_SECONDS = 30.0
 _PUSH_SHARE = 20  # sending may take one part in so many of the time
 _STEP_MARK = "_CHECKPOINT_METADATA"  # orbax puts it into the folder of a step
+# One that is damaged or cut short may have lost it, and is known by its name.
+_STEP = re.compile(r"/(\w*checkpoints?/\d+|\d+\.unreadable)/")
 
 # tensorstore writes past these libraries, so a listing that they remember would be an old one.
 for _name in ("gcs", "gs", "s3"):
@@ -149,7 +155,7 @@ def fetch(path: pathlib.Path) -> pathlib.Path:
         return path
     with _talking_to(place), _lock:
         files, root = _filesystem(place)
-        found = _without_steps(files.find(root, detail=True))
+        found = _without_steps(files.find(root, detail=True), root)
         there = {path / name[len(root) :].lstrip("/"): info for name, info in found.items()}
         for target in _local_files(path):
             if target not in there:
@@ -209,7 +215,7 @@ def fetch_folder(path: pathlib.Path) -> None:
 
 
 def push(folder: pathlib.Path) -> None:
-    """Sends the files of a mirror that are new or have changed, those of `MARKERS` last.
+    """Sends the files of a mirror that are new or have changed: `FIRST` first, `MARKERS` last.
 
     Args:
       folder: A mirror, of a folder or of one file; nothing is done for other local paths.
@@ -223,11 +229,44 @@ def push(folder: pathlib.Path) -> None:
     with _talking_to(place), _lock:
         files, root = _filesystem(place)
         for source in sorted(_local_files(folder), key=_turn):
+            if not source.is_file():  # removed since it was listed
+                continue
             state = _state(source)
             if _sent.get(str(source)) != state:
                 inside = "" if source == folder else f"/{source.relative_to(folder).as_posix()}"
                 files.put_file(str(source), root + inside)
                 _sent[str(source)] = state
+
+
+def try_push(folder: pathlib.Path) -> None:
+    """`push` while a run goes on: a failure is logged, and the next push makes it good.
+
+    Args:
+      folder: As in `push`.
+    """
+    try:
+        push(folder)
+    except errors.UserError as error:
+        logging.warning("%s; it is tried again", error)
+
+
+def remove(folder: pathlib.Path) -> None:
+    """Removes a folder with all that is in it, from the store as well where it is a mirror.
+
+    Args:
+      folder: Which; it need not be there.
+
+    Raises:
+      UserError: If the store cannot be written.
+    """
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    place = remote(folder)
+    if place is not None:
+        with _talking_to(place), _lock:
+            files, root = _filesystem(place)
+            if files.exists(root):
+                files.rm(root, recursive=True)
 
 
 @contextlib.contextmanager
@@ -331,8 +370,11 @@ def whole_file(path: pathlib.Path | epath.Path) -> Iterator[pathlib.Path | epath
         yield path
         return
     partial = path.with_name(path.name + PARTIAL)
-    yield partial
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -340,13 +382,16 @@ def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Lends an empty folder that becomes `path` in the end.
 
     Args:
-      path: Not there yet, or empty. What an earlier try has left half-made goes.
+      path: Not there yet, or empty. What this or an earlier try leaves half-made goes.
     """
     partial = path.with_name(path.name + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    yield partial
-    partial.rename(path)
+    try:
+        yield partial
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _stores() -> pathlib.Path:
@@ -358,13 +403,15 @@ def _filesystem(place: epath.Path) -> tuple[Any, str]:
     return fsspec.core.url_to_fs(os.fspath(place))
 
 
-def _without_steps(found: dict[str, Any]) -> dict[str, Any]:
+def _without_steps(found: dict[str, Any], root: str) -> dict[str, Any]:
+    above = len(root.rpartition("/")[0])  # what lies further up says nothing about the files
     steps = {name.rpartition("/")[0] for name in found if name.endswith(f"/{_STEP_MARK}")}
     return {
         name: info
         for name, info in found.items()
         if not name.endswith("/")  # a folder's own object, as the consoles of stores make it
         and not any(name.startswith(f"{step}/") for step in steps)
+        and not _STEP.search(name[above:])
     }
 
 
@@ -377,8 +424,10 @@ def _local_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         yield folder
 
 
-def _turn(path: pathlib.Path) -> tuple[int, pathlib.Path]:
-    return (MARKERS.index(path.name) + 1 if path.name in MARKERS else 0), path
+def _turn(path: pathlib.Path) -> tuple[int, int, pathlib.Path]:
+    order = (FIRST, "", *MARKERS)
+    turn = order.index(path.name if path.name in order else "")
+    return turn, -len(path.parts), path
 
 
 def _modified(info: dict[str, Any]) -> float:
@@ -403,10 +452,7 @@ def _push_until(folder: pathlib.Path, stop: threading.Event) -> None:
     pause = PUSH_SECONDS
     while not stop.wait(pause):
         started = time.monotonic()
-        try:
-            push(folder)
-        except errors.UserError as error:
-            logging.warning("%s; it is tried again", error)
+        try_push(folder)
         pause = max(PUSH_SECONDS, _PUSH_SHARE * (time.monotonic() - started))
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays larger than the memory, written block by block in the layout that orbax reads."""
+"""Arrays larger than the memory: written block by block as orbax reads them, read in parts."""
 
 import collections
 import itertools
@@ -67,3 +67,43 @@ async def write(leaf: StreamedLeaf, folder: Any) -> None:
         writing.append(store[place].write(values, can_reference_source_data_indefinitely=True))
     for write in writing:
         await write
+
+
+class StoredLeaf:
+    """A parameter inside a step, read part by part.
+
+    Attributes:
+      shape: Of the whole.
+      dtype: Of its values.
+    """
+
+    def __init__(self, item: Any, name: str, shape: tuple[int, ...], *, is_merged: bool):
+        """Opens the array; values are read when they are asked for.
+
+        Args:
+          item: Folder of the parameters of a step, an absolute path or an address.
+          name: Of the leaf, the keys of its path with dots between them.
+          shape: Of the whole.
+          is_merged: Whether the arrays of the folder lie together in one store (OCDBT).
+        """
+        base = paths.tensorstore_spec(item / name)
+        if is_merged:
+            whole = paths.tensorstore_spec(item)
+            base = {"driver": "ocdbt", "base": whole, "path": f"{name}/"}
+        # Mapped files spare a copy of every chunk.
+        context = ts.Context({"file_io_mode": {"mode": "memmap"}})
+        store = ts.open({"driver": "zarr", "kvstore": base}, read=True, context=context).result()
+        self._store = store
+        self._order = store.spec().to_json()["metadata"]["order"]
+        self.shape, self.dtype = shape, store.dtype.numpy_dtype
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """A part, in the order in which it is stored.
+
+        Args:
+          index: As of a numpy array.
+        """
+        part = self._store[index]
+        out = np.empty(part.shape, self.dtype, order=self._order)
+        ts.array(out).write(part).result()
+        return out

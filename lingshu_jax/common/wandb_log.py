@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from lingshu_jax.common import errors, runtime
+from lingshu_jax.common import errors, paths, runtime
 
 RUN = "wandb.json"  # in a run's folder: which run over there is this one
 _PACKAGE = "wandb"
@@ -97,5 +97,6 @@ def open_run(project: str, workdir: pathlib.Path, config: Mapping[str, Any]) -> 
 def _run_id(path: pathlib.Path) -> str:
     """The id that the folder knows, else a new one, which it will know."""
     if not path.is_file():
-        path.write_text(json.dumps({"id": uuid.uuid4().hex[:12]}) + "\n", encoding="utf-8")
+        with paths.whole_file(path) as partial:
+            partial.write_text(json.dumps({"id": uuid.uuid4().hex[:12]}) + "\n", encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))["id"]

@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 from pydicom import datadict
 
-from lingshu_jax.common import errors, prompts, tokens
+from lingshu_jax.common import errors, paths, prompts, tokens
 from lingshu_jax.data import demo_images, demo_questions, formats
 
 FILES = ("captions", "instruct", "vqa_train", "vqa_test")
@@ -152,16 +152,11 @@ def make(folder: Path, images: Path | None = None, *, seed: int = 0) -> DemoRows
         shutil.rmtree(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise errors.UserError(f"{folder} exists and holds no demo rows; give another folder")
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "images").mkdir(parents=True)
-    try:
+    with paths.whole_folder(folder) as partial:
+        (partial / "images").mkdir()
         manifest = _write(partial, images, seed)
         text = json.dumps({"origin": origin, **manifest}, indent=1, default=dataclasses.asdict)
         (partial / MANIFEST).write_text(text)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return load(folder)
 
 

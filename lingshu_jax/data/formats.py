@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, paths
 
 Row = dict[str, Any]
 Messages = tuple[dict[str, Any], ...]
@@ -263,16 +263,11 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
       The number of rows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     count = 0
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            for row in rows:
-                file.write(_dump(row) + "\n")
-                count += 1
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with paths.whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(_dump(row) + "\n")
+            count += 1
     return count
 
 

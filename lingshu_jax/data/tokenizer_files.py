@@ -32,19 +32,19 @@ PREPROCESSOR, TEMPLATE = "preprocessor_config.json", "chat_template.jinja"
 
 def write_tokenizer(
     folder: Path,
-    corpus: Iterable[str],
+    corpus: Iterable[str] | tokenizers.Tokenizer,
     vocab_size: int,
     *,
     min_pixels: int = 3136,
     max_pixels: int = 12845056,
 ) -> int:
-    """Trains a tokenizer and writes all of a folder's text files but config.json.
+    """Trains a tokenizer, or takes one, and writes a folder's text files but config.json.
 
     Args:
       folder: Made if missing; other files in it stay.
-      corpus: Texts to learn merges from.
+      corpus: Texts to learn merges from, or a tokenizer from `tokenizer.load`.
       vocab_size: Wished size of the vocabulary without the added tokens, at least 256; a
-        small corpus gives fewer.
+        small corpus gives fewer. A tokenizer that there is has its own.
       min_pixels: Smallest image area of the processor, in pixels.
       max_pixels: Largest image area.
 
@@ -60,7 +60,8 @@ def write_tokenizer(
         raise errors.UserError(
             f"pixel limits must be 0 < min <= max, got {min_pixels}, {max_pixels}"
         )
-    trained = train(corpus, vocab_size)
+    is_trained = isinstance(corpus, tokenizers.Tokenizer)
+    trained = corpus if is_trained else train(corpus, vocab_size)
     vocabulary = trained.get_vocab()
     ids = {text: vocabulary[text] for text in tokens.SPECIAL_TOKENS}
     files = {

@@ -3,7 +3,7 @@
 """The folder of an evaluation: what it was made with, what is done, what is finished.
 
 settings.json                        what decides the answers
-<benchmark>/generations.partial      answers so far, one JSON line each, appended
+<benchmark>/generations.jsonl        answers so far, one JSON line each, appended
 <benchmark>/samples.jsonl            all scored rows, in the benchmark's order
 <benchmark>/summary.json
 <benchmark>/COMMIT                   written last; without it the benchmark is partial
@@ -13,7 +13,6 @@ COMMIT                               written last; without it the evaluation is 
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from lingshu_jax.eval import benchmark
 
 COMMIT = "COMMIT"
 SETTINGS = "settings.json"
-GENERATIONS = "generations.partial"
+GENERATIONS = "generations.jsonl"
 
 
 def check(output_dir: Path, settings: Mapping[str, Any]) -> None:
@@ -38,7 +37,7 @@ def check(output_dir: Path, settings: Mapping[str, Any]) -> None:
         raise errors.UserError(f"--output_dir {output_dir} is a file")
     path = output_dir / SETTINGS
     if not path.is_file():
-        leftover = path.with_name(SETTINGS + ".partial")
+        leftover = path.with_name(SETTINGS + paths.PARTIAL)
         if output_dir.is_dir() and any(entry != leftover for entry in output_dir.iterdir()):
             raise errors.UserError(f"--output_dir {output_dir} holds files of something else")
         return
@@ -74,8 +73,7 @@ def clear(output_dir: Path) -> None:
       UserError: If the folder is none of an evaluation.
     """
     check_replaceable(output_dir)
-    if output_dir.exists():
-        shutil.rmtree(output_dir)
+    paths.remove(output_dir)
 
 
 def is_complete(folder: Path) -> bool:

@@ -8,6 +8,7 @@ ids, and every image is decoded once.
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,10 @@ class Settings:
             raise errors.UserError(f"--limit must be >= 1, got {self.limit}")
         protocol.SamplingParams(max_new_tokens=self.max_new_tokens).validate()
 
+    def recorded(self) -> dict[str, Any]:
+        """As a folder records them: with addresses where they name mirrors of a store."""
+        return json.loads(paths.with_addresses(json.dumps(dataclasses.asdict(self))))
+
 
 def evaluate(
     settings: Settings,
@@ -105,7 +110,7 @@ def evaluate(
     chosen = catalog.choose(settings.benchmarks, data_dir)
     samples = {item.name: catalog.load(item, data_dir)[: settings.limit] for item in chosen}
     digests = {name: asking.digest(found) for name, found in samples.items()}
-    made_with = {**dataclasses.asdict(settings), "data": digests}
+    made_with = {**settings.recorded(), "data": digests}
     if overwrite:
         asking.check_media([sample for found in samples.values() for sample in found])
         folder.clear(output_dir)
@@ -156,7 +161,7 @@ def score_predictions(
     elif _is_finished(output_dir, settings):
         return folder.read_summary(output_dir)
     rows = [benchmark.score(item.sample, item.answer) for item in answered]
-    folder.begin(output_dir, dataclasses.asdict(settings))
+    folder.begin(output_dir, settings.recorded())
     (output_dir / settings.benchmarks).mkdir(exist_ok=True)
     folder.commit_benchmark(output_dir / settings.benchmarks, rows, metrics.summarise(rows))
     samples = {settings.benchmarks: [item.sample for item in answered]}
@@ -249,7 +254,7 @@ class _Run:
 
 def _is_finished(output_dir: Path, settings: Settings) -> bool:
     """True if nothing is left to do; other settings than the folder's are an error."""
-    folder.check(output_dir, dataclasses.asdict(settings))
+    folder.check(output_dir, settings.recorded())
     return folder.is_complete(output_dir)
 
 
@@ -263,7 +268,7 @@ def _finish(
     summaries = {name: folder.read_summary(output_dir / name) for name in samples}
     summary = {
         "model": "/".join(Path(settings.model).parts[-2:]),
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.recorded(),
         "benchmarks": summaries,
         **metrics.totals(summaries),
     }

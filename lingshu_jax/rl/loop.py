@@ -4,9 +4,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,8 +16,8 @@ import numpy as np
 from absl import logging
 
 from lingshu_jax.common import metrics, runtime
-from lingshu_jax.engines import jax_engine
-from lingshu_jax.models import flops, lora
+from lingshu_jax.engines import jax_engine, protocol
+from lingshu_jax.models import lora
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import heldout, learner, questions, rewards, rollout, tasks
 from lingshu_jax.stages import inputs, measures, profile, run_folder
@@ -60,6 +61,17 @@ def run(
     summary = {**summarise(config, task, rows), **live.guard_counts()}
     run_folder.finish(workdir, summary)
     return summary
+
+
+@dataclasses.dataclass(frozen=True)
+class _Watched:
+    """An engine that tells of every batch of answers."""
+
+    engine: jax_engine.JaxEngine
+    progress: Callable[[], None]
+
+    def generate(self, requests: Sequence[protocol.Request]) -> list[list[protocol.Completion]]:
+        return self.engine.generate(requests, on_done=lambda _: self.progress())
 
 
 class _Run:
@@ -119,7 +131,7 @@ class _Run:
             bar = stack.enter_context(trainer_lib.progress_bar(trainer))
             while trainer.step < trainer.total_steps:
                 for row in self._one_rollout():
-                    if trainer.step % self._config.log_every_steps == 0 or "eval/step" in row:
+                    if self._is_logged(row):
                         writer.write(trainer.step, row)
                     bar.set_postfix(reward=f"{row['reward/total']:.3f}", refresh=False)
                     bar.update()
@@ -134,14 +146,17 @@ class _Run:
         return self._trainer.guard.counts()
 
     def _one_rollout(self) -> Iterator[dict[str, float | None]]:
-        """Samples once, then yields a metrics row after each optimizer step."""
+        """Samples once, then yields a metrics row after each optimizer step.
+
+        After a rollback the updates that are left would learn from answers of discarded weights:
+        the next call samples their prompts anew.
+        """
         trainer, settings = self._trainer, self._config.rl
         first = trainer.step
-        trainer.begin("rollout")
-        self._engine.set_params(trainer.state.params())
         examined = self._examine() if first % settings.eval.every_steps == 0 else {}
-        groups = rollout.collect(self._next_prompts(), self._engine, self._sampler, step=first)
-        self._watch.lap("rollout")
+        engine = self._engine_for("rollout")
+        groups = rollout.collect(self._next_prompts(), engine, self._sampler, step=first)
+        seconds = self._watch.lap("rollout")
         judged = rollout.group_advantages(
             groups, eps=settings.advantage_eps, scale_by_std=settings.scale_by_std
         )
@@ -152,25 +167,45 @@ class _Run:
             **rollout.statistics(groups),
             "advantage/abs": float(np.abs(judged.values).mean()),
             "groups/zero_variance": judged.zero_variance_groups / len(groups),
+            "rollout/tokens_per_second": _count_tokens(groups) / seconds,
         }
         updates = self._plan(groups, judged.values)
         # The first update is on policy; what the later ones call old is fixed before it.
-        old = [None, *(self._learner.old_logprobs(passes) for passes in updates[1:])]
+        old = [None, *map(self._old_logprobs, updates[1:])]
         self._watch.lap("old_logprobs")
         for passes, old_logprobs in zip(updates, old, strict=True):
             rates = trainer.learning_rates()
             trainer.begin("step")
             with self._profiler.step(trainer.step + 1):
                 learned = self._learner.learn(passes, old_logprobs)
-            trainer.heed(learned.scalars)
-            self._watch.lap("step")
+            is_rolled_back = trainer.check_step(learned.scalars)
+            seconds = self._watch.lap("step")
             if trainer.step == trainer.total_steps:
-                self._engine.set_params(trainer.state.params())
                 examined = self._examine()
-            scalars = {**learned.scalars, **rates, **described, **examined}
-            staleness = trainer.step - 1 - first
-            yield {**scalars, "staleness": float(staleness), **self._cost(learned.work, groups)}
+            row = {**learned.scalars, **rates, **described, **examined}
+            row |= {"staleness": float(trainer.step - 1 - first), "tokens": learned.work.tokens}
+            if self._is_logged(row):
+                row |= measures.describe_cost(
+                    learned.work, trainer, self._watch, step_seconds=seconds
+                )
+            yield row
             examined = {}
+            if is_rolled_back:
+                return
+
+    def _is_logged(self, row: Mapping[str, Any]) -> bool:
+        return self._trainer.is_logged or "eval/step" in row
+
+    def _engine_for(self, phase: str) -> protocol.Engine:
+        """The engine with the weights as they are; each batch that it answers is a phase."""
+        self._trainer.begin(phase)
+        self._engine.set_params(self._trainer.state.params())
+        return _Watched(self._engine, functools.partial(self._trainer.begin, phase))
+
+    def _old_logprobs(self, passes: learner.Passes) -> learner.OldLogprobs:
+        """Of one update, computed when it returns: not at the cost of the first step."""
+        self._trainer.begin("old_logprobs")
+        return jax.block_until_ready(self._learner.old_logprobs(passes))
 
     def _plan(self, groups: list[rollout.Group], advantages: np.ndarray) -> list[learner.Passes]:
         """The passes of each update; a group is never split between two."""
@@ -186,30 +221,20 @@ class _Run:
         return updates
 
     def _next_prompts(self) -> list[questions.Prompt]:
-        """The prompts of the rollout batch that begins at the current step."""
-        prompts, size = self._task.prompts, self._config.rl.prompts_per_rollout
-        begin = self._trainer.step // self._config.rl.updates_per_rollout * size
+        """The prompts of the updates from the current step to the end of its rollout batch."""
+        prompts, settings, step = self._task.prompts, self._config.rl, self._trainer.step
+        end = (step // settings.updates_per_rollout + 1) * settings.prompts_per_rollout
         places = questions.order(len(prompts), seed=self._config.data.seed)
-        return [prompts[place] for place in itertools.islice(places, begin, begin + size)]
+        chosen = itertools.islice(places, step * settings.prompts_per_update, end)
+        return [prompts[place] for place in chosen]
 
     def _examine(self) -> Mapping[str, float | None]:
         if not self._task.held_out:
             return {}
-        scores = self._exam.take(self._engine, step=self._trainer.step)
+        scores = self._exam.take(self._engine_for("eval"), step=self._trainer.step)
         self._watch.lap("eval")
         logging.info("held out: %s", scores)
         return scores
-
-    def _cost(self, work: flops.Work, groups: list[rollout.Group]) -> dict[str, float | None]:
-        """Counts, speed and memory of one step; generation is in its first step's seconds."""
-        cost = measures.describe_cost(work, self._trainer, self._watch)
-        sampled = sum(len(c.tokens) for group in groups for c in group.completions)
-        seconds = cost.get("seconds/rollout")
-        return {
-            "tokens": work.tokens,
-            "rollout/tokens_per_second": None if seconds is None else sampled / seconds,
-            **cost,
-        }
 
     def _reference(self) -> Any:
         """The first weights in the compute dtype.
@@ -257,6 +282,10 @@ def summarise(
 
 
 _TERMS = ("format", "accuracy", "greedy_accuracy")
+
+
+def _count_tokens(groups: Sequence[rollout.Group]) -> int:
+    return sum(len(completion.tokens) for group in groups for completion in group.completions)
 
 
 def _mean_present(rows: list[dict[str, Any]], name: str) -> float | None:

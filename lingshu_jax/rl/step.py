@@ -42,7 +42,8 @@ class PassSums:
     """What a pass over some rows gives; passes of an update are added.
 
     Attributes:
-      gradients: Of the loss, already over the whole update's denominator.
+      gradients: Of the loss, already over the whole update's denominator; float32, as 8 bits
+        cannot add 1 to 256.
       loss: The same for its value.
       means: Named sums over tokens, to be divided by `num_tokens`.
       maxima: Named largest values.
@@ -111,7 +112,7 @@ def gradient_pass(
 
     (value, (terms, entropy)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
     return PassSums(
-        gradients=gradients,
+        gradients=stage_step.to_float32(gradients),
         loss=value,
         means={**terms.sums, "entropy": entropy},
         maxima=terms.maxima,
@@ -148,8 +149,9 @@ def update(
     Returns:
       The state after the step, and scalars by name.
     """
-    directions, opt_state = optimizer.update(passes.gradients, state.opt_state, state.trained)
-    norms = stage_step.gradient_norms(passes.gradients)
+    gradients = stage_step.scale_to(state.trained, passes.gradients, 1.0)
+    directions, opt_state = optimizer.update(gradients, state.opt_state, state.trained)
+    norms = stage_step.gradient_norms(gradients)
     is_good, flags = guard.judge(passes.loss, norms["grad_norm"], jnp.inf)
     moved = optim.descend(state.trained, directions, rates)
     state = dataclasses.replace(

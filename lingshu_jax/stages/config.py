@@ -197,7 +197,8 @@ class GuardConfig:
       max_skipped: After so many skipped steps in a row, weights and optimizer of the last good
         checkpoint are taken again and the run goes on with the next data.
       max_rollbacks: After so many of those the run stops.
-      hang_seconds: A host that takes longer over one step is named; 0 switches the watch off.
+      hang_seconds: A host that takes longer over one phase ends and names who is behind; 0
+        switches the watch off.
     """
 
     spike_factor: float = 3.0

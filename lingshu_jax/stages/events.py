@@ -12,7 +12,7 @@ from absl import logging
 from lingshu_jax.common import metrics, runtime
 
 EVENTS = "events.jsonl"
-SKIPPED, WENT_BACK, STOPPED = "skipped", "went_back", "stopped"
+SKIPPED, ROLLBACK, STOPPED = "skipped", "rollback", "stopped"
 
 
 class Events:
@@ -43,4 +43,4 @@ class Events:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         told = ", ".join(f"{name} {value}" for name, value in values.items())
-        logging.warning("step %d: %s (%s)", step, event.replace("_", " "), told)
+        logging.warning("step %d: %s (%s)", step, event, told)

@@ -62,7 +62,7 @@ class Guard:
 
     Attributes:
       is_calm: Whether the last step was good: only then are the weights worth saving.
-      in_a_row: Steps skipped since the last good one or the last return.
+      in_a_row: Steps skipped since the last good one or the last rollback.
       skipped: Steps skipped in the whole run.
       rollbacks: Returns to a checkpoint in the whole run.
     """
@@ -101,16 +101,16 @@ class Guard:
         self._losses.append(float(scalars["loss"] or 0.0))
 
     @property
-    def must_go_back(self) -> bool:
+    def must_roll_back(self) -> bool:
         """Whether too many steps in a row were skipped."""
         return self.in_a_row >= self._config.max_skipped
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the run has gone back as often as it may."""
+        """Whether the run has rolled back as often as it may."""
         return self.rollbacks >= self._config.max_rollbacks
 
-    def went_back(self) -> None:
+    def count_rollback(self) -> None:
         """Counts a return to a checkpoint."""
         self.in_a_row = 0
         self.rollbacks += 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import tokenizers
 
 from lingshu_jax.common import checkpoints, errors, paths, sharding, tokens
 from lingshu_jax.data import tokenizer, tokenizer_files
@@ -88,20 +89,20 @@ def find(path: pathlib.Path) -> Initial:
 def make_random_folder(
     folder: pathlib.Path,
     size_name: str,
-    corpus: Iterable[str],
+    corpus: Iterable[str] | tokenizers.Tokenizer,
     *,
     seed: int,
     min_pixels: int,
     max_pixels: int,
 ) -> pathlib.Path:
-    """A complete Hugging Face folder with random weights and a tokenizer of its own.
+    """A complete Hugging Face folder with random weights.
 
     It is made whole or not at all; an existing one is kept.
 
     Args:
       folder: Where to.
       size_name: Name in `models/sizes.py`.
-      corpus: Texts the byte-level BPE tokenizer is trained on.
+      corpus: Texts that a byte-level BPE tokenizer is trained on, or one that there is.
       seed: Of the weights.
       min_pixels: Smallest image area of the processor files.
       max_pixels: Largest image area of the processor files.

@@ -311,7 +311,11 @@ def write_data(
     path = workdir / DATA
     is_known = path.is_file()
     if is_known:
-        _check_same(json.loads(path.read_text(encoding="utf-8")), manifest, workdir)
+        before = json.loads(path.read_text(encoding="utf-8"))
+        _check_same(before["sources"], manifest, workdir)
+        # Validation may be switched on and off.
+        if held_out and before["held_out"]:
+            _check_same(before["held_out"]["sources"], held_out, workdir)
     if runtime.is_main_host():
         formats.write_jsonl(workdir / DROPPED, map(dataclasses.asdict, dropped))
         if rewritten is not None:
@@ -334,9 +338,9 @@ def write_data(
 
 
 def _check_same(
-    before: dict[str, Any], manifest: manifests.Manifest, workdir: pathlib.Path
+    before: Sequence[dict[str, Any]], manifest: manifests.Manifest, workdir: pathlib.Path
 ) -> None:
-    known = {entry["name"]: entry["sha256"] for entry in before["sources"]}
+    known = {entry["name"]: entry["sha256"] for entry in before}
     now = {entry["name"]: entry["sha256"] for entry in manifest.sources}
     changed = [name for name in {**now, **known} if now.get(name) != known.get(name)]
     if not changed:

@@ -180,16 +180,16 @@ def _train(
                 batch = structs.Batch.from_arrays(sharding.place_batch(arrays, trainer.mesh))
                 state, values = step_fn(trainer.state, batch, trainer.leaf_rates(), limit)
                 trainer.advance(state)
+                del state  # the trainer alone holds it: a rollback frees it before it reads another
                 # One wait for the device a step: the guard must know this loss before the next.
                 scalars = measures.host_scalars(values, sources)
-            trainer.heed(scalars)
-            watch.lap("step")
-            row = {**scalars, **rates, **measures.describe_batch(arrays, trainer, watch)}
-            is_last, is_examined = trainer.step == trainer.total_steps, examiner.is_due()
-            if is_examined:
+            trainer.check_step(scalars)
+            seconds, row = watch.lap("step"), {**scalars, **rates}
+            if is_examined := examiner.is_due():
                 row |= examiner.take()
                 watch.lap(validation.PHASE)
-            if trainer.step % trainer.config.log_every_steps == 0 or is_last or is_examined:
+            if trainer.is_logged or is_examined:
+                row |= measures.describe_batch(arrays, trainer, watch, step_seconds=seconds)
                 writer.write(trainer.step, row)
             bar.set_postfix(loss=row["loss"], refresh=False)
             bar.update()

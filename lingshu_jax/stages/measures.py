@@ -57,14 +57,19 @@ def host_scalars(values: step.Metrics, sources: tuple[str, ...]) -> dict[str, fl
 
 
 def describe_batch(
-    arrays: dict[str, np.ndarray], trainer: trainer_lib.Trainer, watch: metrics.Stopwatch
+    arrays: dict[str, np.ndarray],
+    trainer: trainer_lib.Trainer,
+    watch: metrics.Stopwatch,
+    *,
+    step_seconds: float,
 ) -> dict[str, float | None]:
     """Counts, fill, speed and memory of one step, over all processes.
 
     Args:
       arrays: This process's rows.
       trainer: The run.
-      watch: Its laps are the seconds; they are taken.
+      watch: As of `describe_cost`.
+      step_seconds: As of `describe_cost`.
     """
     work, counts = measure(arrays)
     if jax.process_count() > 1:
@@ -76,26 +81,34 @@ def describe_batch(
             name: mean if name.startswith("fill/") else shares * mean
             for name, mean in zip(counts, means[len(work) :], strict=True)
         }
-    return {**counts, **describe_cost(work, trainer, watch)}
+    cost = describe_cost(work, trainer, watch, step_seconds=step_seconds)
+    return {**counts, **cost}
 
 
 def describe_cost(
-    work: flops.Work, trainer: trainer_lib.Trainer, watch: metrics.Stopwatch
+    work: flops.Work,
+    trainer: trainer_lib.Trainer,
+    watch: metrics.Stopwatch,
+    *,
+    step_seconds: float,
 ) -> dict[str, float | None]:
-    """Speed, memory and where the time went since the last call.
+    """Speed and memory of one step, and where the time went since the last call.
+
+    Call it for the rows that are written alone: the seconds of the steps between two rows then
+    stand in the second.
 
     Args:
-      work: Of the whole global batch.
+      work: Of the step's whole global batch.
       trainer: The run.
-      watch: Its laps are the seconds; they are taken. Speed and MFU are of the lap `step`.
+      watch: Its laps are `seconds/*`; they are taken.
+      step_seconds: Of this step alone; speed and MFU are over them.
 
     Returns:
       `tokens_per_second`, `flops/text`, `flops/vision` and `mfu` (see `models/flops.py`; None
       where the device's peak is unknown), `goodput` and `run_seconds` of the whole run,
       `memory_bytes`, `seconds/*`.
     """
-    laps = watch.take()
-    seconds = max(laps["step"], 1e-9)
+    seconds = max(step_seconds, 1e-9)
     useful = flops.train_flops(trainer.size, work, trainer.state.trained)
     peak = flops.peak_flops()
     return {
@@ -106,7 +119,7 @@ def describe_cost(
         "goodput": watch.goodput(),
         "run_seconds": watch.run_seconds,
         "memory_bytes": memory_bytes(),
-        **{f"seconds/{name}": value for name, value in laps.items()},
+        **{f"seconds/{name}": value for name, value in watch.take().items()},
     }
 
 

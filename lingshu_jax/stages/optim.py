@@ -6,6 +6,7 @@ Frozen leaves are split off before differentiation, so they have neither a gradi
 optimizer state; each trained group has AdamW with its own weight decay and schedule.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -99,8 +100,10 @@ def split(params: Any, groups: tuple[Group, ...]) -> tuple[Leaves, Leaves]:
 def make_schedule(rule: optim_config.Rule, total_steps: int) -> optax.Schedule:
     """Linear warm-up from 0 to the peak, then what the rule says.
 
-    "constant" stays, "linear" and "cosine" fall until the last step, "wsd" (warm-up, stable,
-    decay) falls linearly over the last tenth of the run.
+    "constant" stays, "linear" and "cosine" fall until the end, "wsd" (warm-up, stable, decay)
+    falls linearly over the last tenth of the run. Asked with the number of steps taken before: the
+    first update under warm-up has rate 0, and the last one, at `total_steps` - 1, stands one step
+    before the end, as in transformers.
 
     Args:
       rule: Of a trained group.
@@ -281,5 +284,6 @@ def _add_weight_decay(decays: Mapping[str, float]) -> optax.GradientTransformati
     return optax.stateless(add)
 
 
+@functools.lru_cache(maxsize=256)  # of a step, asked for the update and for its row
 def _rate(rule: optim_config.Rule, total_steps: int, step: int) -> float:
     return float(np.asarray(make_schedule(rule, total_steps)(step)))

@@ -24,7 +24,7 @@ class Rule(NamedTuple):
       weight_decay: Of its kernels, embeddings and adapters.
       schedule: One of `SCHEDULES`.
       warmup_steps: Linear from 0 to the peak.
-      final_fraction: The schedule ends at this share of the peak.
+      final_fraction: One step after the last update the rate would be this share of the peak.
     """
 
     pattern: str
@@ -47,7 +47,8 @@ class OptimConfig:
       schedule: After the warm-up: "constant" stays at the peak; "linear" and "cosine" fall to
         the end from there; "wsd" stays and falls linearly over the last tenth of the run.
       warmup_steps: Linear from 0 to the peak.
-      final_fraction: The schedule ends at this share of the peak; not read where constant.
+      final_fraction: The share of the peak that the schedule falls to; the last update stands one
+        step before it. Not read where constant.
       weight_decay: Decoupled, on trained kernels, embeddings and adapters; not on biases and
         norms.
       clip_norm: Gradients are scaled to at most this global norm.

@@ -47,7 +47,7 @@ class Notice:
         self._is_asked = True
 
 
-def leave(step: int, saved: int | None) -> NoReturn:
+def exit_cleanly(step: int, saved: int | None) -> NoReturn:
     """Ends the command with exit code 0; `finished.json` says whether the run was done.
 
     Args:

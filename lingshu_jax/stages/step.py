@@ -81,8 +81,7 @@ def train_step(
 
     gradients, out = accumulate(sums, state.trained, batch, accumulation_steps)
     scale = 1.0 / jnp.maximum(out.loss.weight, 1e-20)
-    # float32: a scale rounded to bfloat16 would be another learning rate.
-    gradients = jax.tree.map(lambda g: (g.astype(jnp.float32) * scale).astype(g.dtype), gradients)
+    gradients = scale_to(state.trained, gradients, scale)
     with jax.named_scope("optimizer"):
         directions, opt_state = optimizer.update(gradients, state.opt_state, state.trained)
         moved = optim.descend(state.trained, directions, rates)
@@ -156,7 +155,8 @@ def accumulate(
         spread over all devices as the whole batch is.
 
     Returns:
-      Gradients of the summed scalar, and the summed tree.
+      Gradients of the summed scalar, and the summed tree. Where several are added, gradients are
+      float32 whatever the leaves are: 8 bits cannot add 1 to 256.
     """
     gradient: Callable[..., Any] = jax.grad(sums, has_aux=True)
     if accumulation_steps == 1:
@@ -165,22 +165,42 @@ def accumulate(
         lambda x: jnp.swapaxes(x.reshape(-1, accumulation_steps, *x.shape[1:]), 0, 1), batch
     )
 
+    def precise(one: structs.Batch) -> Any:
+        gradients, out = gradient(trained, one)
+        return to_float32(gradients), out
+
     def add(total: Any, one: structs.Batch) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, gradient(trained, one)), None
+        return jax.tree.map(jnp.add, total, precise(one)), None
 
     first = jax.tree.map(lambda x: x[0], micro)
     rest = jax.tree.map(lambda x: x[1:], micro)
-    total, _ = jax.lax.scan(add, gradient(trained, first), rest)
+    total, _ = jax.lax.scan(add, precise(first), rest)
     return total
+
+
+def to_float32(leaves: optim.Leaves) -> optim.Leaves:
+    """The leaves in the dtype in which gradients are added."""
+    return {name: leaf.astype(jnp.float32) for name, leaf in leaves.items()}
+
+
+def scale_to(trained: optim.Leaves, gradients: optim.Leaves, scale: Any) -> optim.Leaves:
+    """Gradients times `scale`, rounded once, to the dtypes of their leaves.
+
+    Args:
+      trained: The leaves.
+      gradients: Of them, float32 or in their dtypes.
+      scale: float32; rounded to bfloat16 it would be another learning rate.
+    """
+    return {
+        name: (leaf.astype(jnp.float32) * scale).astype(trained[name].dtype)
+        for name, leaf in gradients.items()
+    }
 
 
 def gradient_norms(gradients: optim.Leaves) -> dict[str, Float[Array, ""]]:
     """`grad_norm` of everything and `grad_norm/<part>` of vision, merger and text, float32."""
-    squares: dict[str, Array] = {}
+    parts: dict[str, optim.Leaves] = {}
     for name, leaf in gradients.items():
-        part = name.partition("/")[0]
-        square = jnp.sum(jnp.square(leaf.astype(jnp.float32)))
-        squares[part] = squares[part] + square if part in squares else square
-    norms = {f"grad_norm/{part}": jnp.sqrt(square) for part, square in squares.items()}
-    total = jnp.sum(jnp.stack(list(squares.values())))
-    return {"grad_norm": jnp.sqrt(total), **norms}
+        parts.setdefault(name.partition("/")[0], {})[name] = leaf
+    norms = {f"grad_norm/{part}": optim.global_norm(leaves) for part, leaves in parts.items()}
+    return {"grad_norm": optim.global_norm(gradients), **norms}

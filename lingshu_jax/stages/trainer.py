@@ -82,7 +82,9 @@ class Trainer:
             run_folder.begin(config, workdir)
             described = optim.describe(shapes, self.groups, config.step_settings)
             (workdir / "params.txt").write_text(described, encoding="utf-8")
-            if self._saved.latest_step() is None:
+            # The second where the store could not be reached when they were to be sent.
+            has_assets = (self._saved.assets / "config.json").is_file()
+            if self._saved.latest_step() is None or not has_assets:
                 self._saved.write_assets(
                     start.assets, hf_config.dump(start.size, dtype=config.model.param_dtype)
                 )
@@ -146,45 +148,50 @@ class Trainer:
         self.state, self._is_new = state, False
         self.step += 1
 
-    def heed(self, scalars: Mapping[str, float | None]) -> None:
-        """Counts a skipped step; after too many, goes back to the last good checkpoint.
+    def check_step(self, scalars: Mapping[str, float | None]) -> bool:
+        """Counts a skipped step; after too many, rolls back to the last good checkpoint.
 
         Step number, schedule and data go on.
 
         Args:
           scalars: Metrics of the step just taken.
 
+        Returns:
+          Whether it rolled back: what was made with the weights before is of no use any more.
+
         Raises:
-          UserError: If the run has gone back as often as it may.
+          UserError: If the run has rolled back as often as it may.
         """
         limit = self.guard.max_loss()
         self.guard.record(scalars)
         if not scalars[guard.SKIPPED]:
-            return
+            return False
         reason = "nonfinite" if scalars[guard.NONFINITE] else "spike"
         values = {name: scalars[name] for name in ("loss", "grad_norm")}
         usual = {} if scalars[guard.NONFINITE] else {"max_loss": float(limit)}
         self._events.write(self.step, events.SKIPPED, reason=reason, **values, **usual)
-        if self.guard.must_go_back:
-            self._go_back()
+        if not self.guard.must_roll_back:
+            return False
+        self._roll_back()
+        return True
 
-    def _go_back(self) -> None:
+    def _roll_back(self) -> None:
         times = self.config.guard.max_rollbacks
         if self.guard.is_exhausted:
             raise errors.UserError(
                 f"step {self.step}: {self.guard.in_a_row} steps in a row had a loss or gradient "
-                f"that is not finite or far too large, after going back {times} times; see "
+                f"that is not finite or far too large, after {times} rollbacks; see "
                 f"{self.workdir / events.EVENTS}; the learning rate, the data or "
                 "config.guard must change"
             )
         self._saved.wait()
-        del self.state  # it need not fit beside the one that is read
+        del self.state  # it need not fit beside the one that is read; nobody else holds it
         state, _ = self._read_state()
         to_step = int(state.step)
         step = jax.device_put(jnp.int32(self.step), sharding.replicated(self.mesh))
         self.state = dataclasses.replace(state, step=step)
-        self.guard.went_back()
-        self._events.write(self.step, events.WENT_BACK, to_step=to_step)
+        self.guard.count_rollback()
+        self._events.write(self.step, events.ROLLBACK, to_step=to_step)
 
     def save_if_due(self, meta: dict[str, Any]) -> None:
         """Saves every `save_every_steps`, at the end, and when the run is asked to stop.
@@ -202,19 +209,24 @@ class Trainer:
         if is_last or (self._is_due and self.guard.is_calm):
             self._is_due = False
             if runtime.is_main_host():
-                paths.push(self.workdir)  # metrics up to here, before the step that needs them
+                paths.try_push(self.workdir)  # metrics up to here, before the step that needs them
             train_state.save(self._saved, self.state, {**meta, **self._meta()}, step=self.step)
         if is_asked and not is_last:
             self._saved.wait()
             saved = self._saved.latest_step()
             self._events.write(self.step, events.STOPPED, saved=saved)
-            preemption.leave(self.step, saved)
+            preemption.exit_cleanly(self.step, saved)
 
     def _meta(self) -> dict[str, Any]:
         """What stands beside every checkpoint; metrics end at its step."""
         seeds = {"run": self.config.seed, "data": self.config.data.seed}
         trained = list(self.state.trained)
         return {STEP: self.step, SEEDS: seeds, GUARD: self.guard.to_json(), TRAINED: trained}
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether the step just taken has a metrics row: every so many, and the last."""
+        return self.step % self.config.log_every_steps == 0 or self.step == self.total_steps
 
     def learning_rates(self) -> dict[str, float]:
         """`lr/<group>` that the next step will use."""

@@ -38,6 +38,7 @@ class Live(NamedTuple):
       assets: Folder with tokenizer and processor.
       step: Optimizer steps taken.
       workdir: The run's folder.
+      progress: To be called between the parts of a long measure: to the watchdog each is a phase.
     """
 
     params: Any
@@ -45,6 +46,7 @@ class Live(NamedTuple):
     assets: pathlib.Path
     step: int
     workdir: pathlib.Path
+    progress: Callable[[], None]
 
 
 # Every process calls it at the same steps; what it returns goes into the metrics row.
@@ -104,18 +106,23 @@ class Validation:
         Returns:
           `validation/loss`, `validation/loss/<source>` and what `examine` gives.
         """
-        self._trainer.begin(PHASE)
+        self._begin()
         scalars = self._loss()
         if self._examine:
+            self._begin()
             live = Live(
                 params=self._trainer.state.params(),
                 model=self._trainer.model,
                 assets=self._assets,
                 step=self._trainer.step,
                 workdir=self._trainer.workdir,
+                progress=self._begin,
             )
             scalars |= self._examine(live)
         return scalars
+
+    def _begin(self) -> None:
+        self._trainer.begin(PHASE)
 
     def _loss(self) -> dict[str, float]:
         """The weighted mean over all rows, whole and by source."""
@@ -128,7 +135,7 @@ class Validation:
             by_source = jax.device_get(self._sums(params, batch).by_source)
             totals += np.asarray(by_source.total, np.float64)
             weights += np.asarray(by_source.weight, np.float64)
-            self._trainer.begin(PHASE)
+            self._begin()
         pairs = zip(self._held_out.names, totals, weights, strict=True)
         return {
             LOSS: float(totals.sum() / weights.sum()),
@@ -155,9 +162,9 @@ def read(
     wanted = config.validation
     if not wanted.sources or not wanted.every_steps:
         return None
-    share = math.ceil(wanted.rows / len(wanted.sources))
+    most = math.ceil(wanted.rows / len(wanted.sources))
     sources = tuple(
-        dataclasses.replace(source, limit=min(source.limit or share, share))
+        dataclasses.replace(source, limit=min(source.limit or most, most))
         for source in wanted.sources
     )
     data = dataclasses.replace(config.data, sources=sources, without=(), fraction=1.0)

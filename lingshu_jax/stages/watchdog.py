@@ -25,7 +25,7 @@ from lingshu_jax.common import paths
 
 HEARTBEATS = "heartbeats"
 # In the order in which a step goes through them; a loop's own phases come behind.
-PHASES = ("start", "data", "rollout", "step", "save")
+PHASES = ("start", "data", "eval", "rollout", "old_logprobs", "step", "validation", "save")
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 COMPILING = 4.0  # The first step is given so many times the patience: it is compiled
 
@@ -52,6 +52,14 @@ class Beat(NamedTuple):
     phase: str
     since: float
     written: float
+
+
+class _Progress(NamedTuple):
+    """The last beat and how long it may stand; seconds of the monotonic clock."""
+
+    beat: Beat
+    since: float
+    patience: float
 
 
 class Watchdog:
@@ -87,8 +95,9 @@ class Watchdog:
         """
         now = time.time()
         index, host = jax.process_index(), socket.gethostname()
-        self._patience, self._since = patience * self._seconds, time.monotonic()
-        self._beat = Beat(index, host, step, phase, since=now, written=now)
+        beat = Beat(index, host, step, phase, since=now, written=now)
+        # One value: the other thread never sees the patience of one beat and the time of another.
+        self._progress = _Progress(beat, time.monotonic(), patience * self._seconds)
 
     def close(self) -> None:
         """Stops watching."""
@@ -98,28 +107,37 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._stopped.wait(self._interval):
-            self._write()
-            silent = time.monotonic() - self._since
-            if silent > self._patience:
+            progress = self._progress
+            self._write(progress.beat)
+            silent = time.monotonic() - progress.since
+            if silent > progress.patience:
                 self._end(silent)
 
-    def _write(self) -> None:
-        path = self._folder / f"{self._beat.process}.json"
+    def _write(self, beat: Beat) -> None:
+        path = self._folder / f"{beat.process}.json"
         try:
             with paths.whole_file(path) as partial:
-                partial.write_text(json.dumps(self._beat._replace(written=time.time())._asdict()))
+                partial.write_text(json.dumps(beat._replace(written=time.time())._asdict()))
         # Of a full disk, or a store out of reach, the run itself will speak.
         except (OSError, *paths.library_errors()) as error:
             logging.getLogger(__name__).info("no heartbeat: %s", error)
 
     def _end(self, silent: float) -> None:
-        told = describe(read(self._folder, jax.process_count()), interval=self._interval)
-        # The progress bar has left its line open.
-        print(f"\nerror: no progress for {silent:.0f} s; behind: {told}", file=sys.stderr)
-        faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
-        sys.stderr.flush()
-        # Not sys.exit: the main thread hangs, and so would whatever waits for it.
-        os._exit(EXIT_CODE)
+        try:
+            # The progress bar has left its line open.
+            print(f"\nerror: no progress for {silent:.0f} s; {self._tell()}", file=sys.stderr)
+            faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+            sys.stderr.flush()
+        finally:
+            # Not sys.exit: the main thread hangs, and so would whatever waits for it.
+            os._exit(EXIT_CODE)
+
+    def _tell(self) -> str:
+        try:
+            beats = read(self._folder, jax.process_count())
+        except (OSError, ValueError, TypeError, *paths.library_errors()) as error:
+            return f"who is behind is not known, the heartbeats cannot be read: {error}"
+        return f"behind: {describe(beats, interval=self._interval)}"
 
 
 def read(folder: pathlib.Path | epath.Path, count: int) -> list[Beat | int]:

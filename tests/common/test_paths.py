@@ -74,6 +74,34 @@ def test_a_whole_file_replaces_the_old_one_at_the_end(tmp_path: pathlib.Path) ->
     assert path.read_text() == "new" and [*tmp_path.iterdir()] == [path]
 
 
+def test_what_was_half_made_goes(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ZeroDivisionError), paths.whole_folder(tmp_path / "a") as partial:
+        (partial / "x").write_text("half")
+        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), paths.whole_file(tmp_path / "b") as half:
+        half.write_text("half")
+        raise ZeroDivisionError
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_order_of_sending(tmp_path: pathlib.Path) -> None:
+    """Of a folder half sent, no part says that it is whole; an evaluation says what it is."""
+    names = (
+        *("evaluation/settings.json", "evaluation/vqa/samples.jsonl", "export/model.safetensors"),
+        *("zoo/params.txt", "config.json", "export/config.json"),
+        *("evaluation/vqa/COMMIT", "evaluation/COMMIT", "stage/finished.json", "finished.json"),
+    )
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    ordered = sorted(paths._local_files(tmp_path), key=paths._turn)
+    turns = {path.relative_to(tmp_path).as_posix(): turn for turn, path in enumerate(ordered)}
+    assert turns["evaluation/settings.json"] == 0
+    markers = ["evaluation/vqa/COMMIT", "evaluation/COMMIT", "stage/finished.json", "finished.json"]
+    assert [turns[name] for name in markers] == [6, 7, 8, 9]
+    assert {turns["config.json"], turns["export/config.json"]} == {4, 5}
+
+
 def test_how_tensorstore_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
@@ -133,6 +161,58 @@ def test_a_run_is_kept_in_the_store(bucket: str, monkeypatch: pytest.MonkeyPatch
         assert (folder / "last").exists(), "what is written here is newer than the store"
         raise ZeroDivisionError
     assert files.exists(f"{bucket}/kept/last"), "sent however the run ends"
+
+
+def test_a_store_out_of_reach_is_tried_again(
+    bucket: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = paths.local(f"{bucket}/later")
+    folder.mkdir(parents=True)
+    (folder / "a").write_text("1")
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")
+        s3_server.forget()
+        paths.try_push(folder)
+    [told] = caplog.messages
+    assert told.startswith(f"{bucket}/later: the store cannot be reached")
+    s3_server.forget()
+    paths.try_push(folder)
+    assert s3_server.store().cat(f"{bucket}/later/a") == b"1" and caplog.messages == [told]
+
+
+def test_a_removed_folder_is_gone_on_both_sides(bucket: str, tmp_path: pathlib.Path) -> None:
+    files = s3_server.store()
+    for name in ("removed", "removed2"):
+        files.pipe(f"{bucket}/{name}/x", b"1")
+    folder = paths.fetched(f"{bucket}/removed")
+    assert (folder / "x").is_file()
+    for _ in range(2):  # then there is none
+        paths.remove(folder)
+        assert not folder.exists() and not files.exists(f"{bucket}/removed")
+    assert files.exists(f"{bucket}/removed2/x")
+    (tmp_path / "local").mkdir()
+    paths.remove(tmp_path / "local")
+    assert not (tmp_path / "local").exists()
+
+
+def test_damaged_steps_are_not_fetched(bucket: str) -> None:
+    """Without the file by which a step is known, and with it."""
+    files, run = s3_server.store(), f"{bucket}/damaged"
+    for name in (
+        *("checkpoints/9/params/d/x", "checkpoints/8.unreadable/params/d/x"),
+        *("base_checkpoint/0/params/d/x", "other/7.unreadable/x", "other/7/_CHECKPOINT_METADATA"),
+    ):
+        files.pipe(f"{run}/{name}", b"large")
+    kept = ("checkpoints/assets/config.json", "rollouts/9/rows.jsonl", "unreadable/x")
+    for name in kept:
+        files.pipe(f"{run}/{name}", b"{}")
+    folder = paths.fetched(run)
+    found = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.*"))]
+    assert found == [*kept[:2]] and (folder / kept[2]).is_file()
+    assert not [*folder.rglob("d")] and not (folder / "other").exists()
+    files.pipe(f"{bucket}/checkpoints/3/hf/config.json", b"{}")
+    assert (paths.fetched(f"{bucket}/checkpoints/3/hf") / "config.json").is_file()
 
 
 def save(folder: checkpoints.Checkpoints, steps: range) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import tokenizers
 import transformers
 
 from lingshu_jax.common import errors, tokens
-from lingshu_jax.data import messages, tokenizer_files
+from lingshu_jax.data import messages, tokenizer, tokenizer_files
 
 CORPUS = ["The left half is brighter.", "Is this an MR image?", "slice thickness 5 mm"] * 20
 TRICKY = [
@@ -98,6 +98,13 @@ def test_training_is_repeatable_and_other_files_stay(folder, tmp_path):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {path.name for path in folder.iterdir()} | {"config.json"}
+
+
+def test_a_tokenizer_that_there_is_keeps_its_ids(folder, tmp_path):
+    there = tokenizer.load(folder)
+    assert tokenizer_files.write_tokenizer(tmp_path, there, 256) == there.get_vocab_size()
+    assert tokenizer.load(tmp_path).get_vocab() == there.get_vocab()
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folder.iterdir()}
 
 
 def test_bad_sizes_are_refused_and_leave_nothing(tmp_path):

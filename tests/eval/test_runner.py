@@ -7,9 +7,10 @@ import json
 import pytest
 from PIL import Image
 
-from lingshu_jax.common import errors, prompts
+from lingshu_jax.common import errors, paths, prompts
 from lingshu_jax.engines import protocol
 from lingshu_jax.eval import folder, runner
+from tests import s3_server
 
 RESPONSES = {
     "r0": "<answer>yes</answer>",
@@ -159,6 +160,36 @@ def test_a_torn_last_line_is_generated_again(tmp_path, settings, tear):
     _, second = evaluate(settings, out)
     assert sorted([request.id for request in engine.requests] + second) == sorted(RESPONSES)
     assert [row["response"] for row in read_rows(out)] == list(RESPONSES.values())
+
+
+@pytest.fixture
+def bucket(tmp_path):
+    yield from s3_server.run(tmp_path / "cache")
+
+
+def test_in_a_store_it_goes_on_in_another_home(tmp_path, bucket, data_dir, monkeypatch):
+    """With the answers so far; the folder names no path of the machine that began it."""
+    s3_server.store().put(f"{data_dir}/", f"{bucket}/data/", recursive=True)
+
+    def run(home, engine=None, **changes):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / home))
+        model = str(paths.local(f"{bucket}/run/export"))
+        settings = make_settings(paths.local(f"{bucket}/data"), model=model, **changes)
+        with paths.opened(f"{bucket}/run/evaluation") as out:
+            return evaluate(settings, out, engine, overwrite=bool(changes))
+
+    engine = Scripted(dies_at_batch=1)
+    with pytest.raises(Killed):
+        run("first", engine)
+    summary, asked = run("second")
+    assert len(engine.requests) == 2 and len(asked) == 4
+    assert summary["settings"]["model"] == f"{bucket}/run/export"
+    assert summary["model"] == "run/export"
+    with pytest.raises(Killed):
+        run("second", Scripted(dies_at_batch=0), limit=2)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "third"))
+    left = paths.fetched(f"{bucket}/run")
+    assert not [*left.rglob("*")], "what is overwritten goes from the store as well"
 
 
 def test_killed_before_the_tables_are_written(tmp_path, settings):

@@ -4,8 +4,6 @@
 
 import pathlib
 import signal
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -29,21 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
-def wait_for(group: processes.Group, is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + processes.SECONDS
-    while not is_so():
-        ended = [one.poll() is not None for one in group.running]
-        assert not any(ended) and time.monotonic() < end, group.said()
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("told", [0, 1])
 def test_sigterm_to_one_of_two_saves_one_step_on_both(folder: pathlib.Path, told: int) -> None:
     workdir = folder / f"terminated{told}"
     module, *args = test_train.command(folder, workdir, STEPS)
     args.append("--config.save_every_steps=1000")
     with processes.joined(2, f"lingshu_jax.{module}", args, folder=workdir) as group:
-        wait_for(group, lambda: test_train.last_step(workdir) >= 3)
+        group.wait_until(lambda: test_train.last_step(workdir) >= 3)
         group.send(signal.SIGTERM, told)
         group.finish(GRACE_SECONDS)
         said = [group.output(index) for index in range(2)]
@@ -65,7 +55,7 @@ def test_the_watchdog_names_the_process_that_stands_still(folder: pathlib.Path) 
     module, *args = test_train.command(folder, workdir, STEPS)
     args += ["--config.guard.hang_seconds=40", "--config.save_every_steps=1000"]
     with processes.joined(2, f"lingshu_jax.{module}", args, folder=workdir) as group:
-        wait_for(group, lambda: test_train.last_step(workdir) >= 3)
+        group.wait_until(lambda: test_train.last_step(workdir) >= 3)
         group.send(signal.SIGSTOP, 1)
         assert group.running[0].wait(180) == watchdog.EXIT_CODE, group.said()
         said = group.output(0)

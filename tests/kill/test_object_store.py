@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from lingshu_jax import export
-from lingshu_jax.common import metrics
+from lingshu_jax import export, train
+from lingshu_jax.common import errors, metrics, paths
 from lingshu_jax.models import hf
 from tests import s3_server, small
+from tests.stages import small_stage
 
 pytestmark = pytest.mark.kill
 
@@ -85,6 +86,33 @@ def test_a_run_in_a_store_goes_on_on_another_machine(
     assert hf.read_config(tmp_path / "out") == hf.read_config(tmp_path / "same")
     [ours], [theirs] = ((tmp_path / n).glob("*.safetensors") for n in ("out", "same"))
     assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_store_out_of_reach_for_a_moment_ends_no_run(
+    bucket: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At both saves of a run; what was not sent is sent later."""
+    hf_folder, rows = small.write_folder(tmp_path / "hf"), small.write_rows(tmp_path / "rows")
+    config = small_stage.get_config(f"{hf_folder},{rows}")
+    config.steps, config.save_every_steps = 2, 1
+    push, refused = paths.push, []
+
+    def refuse(folder: pathlib.Path) -> None:
+        if (folder / "metrics.jsonl").is_file() and len(refused) < 2:
+            refused.append(folder)
+            raise errors.UserError(f"{folder}: out of reach")
+        push(folder)
+
+    monkeypatch.setattr(paths, "push", refuse)
+    with paths.opened(f"{bucket}/shaky") as workdir:
+        assert train.run_stage(config, workdir)["steps"] == 2
+    assert len(refused) == 2 and len(stored_rows(f"{bucket}/shaky")) == 2
+    # Killed before what was refused is sent again, the steps are there without the side files.
+    files, run = s3_server.store(), f"{bucket}/shaky"
+    files.rm([f"{run}/checkpoints/assets", f"{run}/finished.json"], recursive=True)
+    with paths.opened(run) as workdir:
+        train.run_stage(config, workdir)
+    assert files.exists(f"{run}/checkpoints/assets/config.json")
 
 
 def test_a_checkpoint_made_in_a_store(bucket: str, tmp_path: pathlib.Path) -> None:

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run killed again and again, in and between saves, leaves the curve of one that never was."""
 
+import itertools
 import json
+import math
 import pathlib
 import signal
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,10 @@ pytestmark = pytest.mark.kill
 
 KILLS, KILLS_REDUCED = 20, 3
 SAVE_EVERY = 2
+# One after the other: any time from the start of the process to its first checkpoint; inside a
+# save; anywhere else.
+START, SAVE, STEP = "start", "save", "step"
+KINDS = (START, SAVE, STEP, START, SAVE, STEP, SAVE, STEP, STEP)
 
 
 def command(folder: pathlib.Path, workdir: pathlib.Path, steps: int) -> tuple[str, ...]:
@@ -56,10 +62,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
+class Undisturbed(NamedTuple):
+    """A run that nobody killed, and the seconds until its first checkpoint."""
+
+    workdir: pathlib.Path
+    start_up: float
+
+
 @pytest.fixture(scope="module")
-def undisturbed(folder: pathlib.Path, steps: int) -> pathlib.Path:
-    small.finish(small.start(*command(folder, folder / "whole", steps)))
-    return folder / "whole"
+def undisturbed(folder: pathlib.Path, steps: int) -> Undisturbed:
+    workdir, begin = folder / "whole", time.monotonic()
+    process = small.start(*command(folder, workdir, steps))
+    wait_until(process, lambda: newest(workdir) > 0)
+    start_up = time.monotonic() - begin
+    small.finish(process)
+    return Undisturbed(workdir, start_up)
 
 
 def curve(workdir: pathlib.Path) -> list[tuple[Any, ...]]:
@@ -94,21 +111,25 @@ def wait_until(process: subprocess.Popen[str], is_so: Callable[[], bool]) -> Non
 
 
 def run_until_killed(
-    args: tuple[str, ...], workdir: pathlib.Path, *, wait: float, in_save: bool
+    args: tuple[str, ...], workdir: pathlib.Path, *, wait: float, kind: str
 ) -> bool:
-    """Kills a run that has completed another checkpoint; whether it was inside a save.
+    """Kills a run; whether it was inside a save.
 
     Args:
       args: Of `small.start`.
       workdir: The run's folder.
       wait: Seconds until the signal.
-      in_save: Whether they count from the beginning of the next save.
+      kind: Of `KINDS`: they count from the beginning of the process, and end at the latest when it
+        has completed another checkpoint; else from then, or from the beginning of the save that
+        follows.
     """
     before, process = newest(workdir), small.start(*args)
-    wait_until(process, lambda: newest(workdir) > before)
-    if in_save:
+    end = time.monotonic() + wait if kind == START else math.inf
+    wait_until(process, lambda: newest(workdir) > before or time.monotonic() > end)
+    if kind == SAVE:
         wait_until(process, lambda: is_saving(workdir))
-    time.sleep(wait)
+    if kind != START:
+        time.sleep(wait)
     process.send_signal(signal.SIGKILL)
     _, err = process.communicate()
     assert process.returncode == -signal.SIGKILL, f"ended before it was killed: {err}"
@@ -116,31 +137,32 @@ def run_until_killed(
 
 
 def test_a_killed_run_goes_on_bit_by_bit(
-    folder: pathlib.Path, undisturbed: pathlib.Path, kills: int, steps: int
+    folder: pathlib.Path, undisturbed: Undisturbed, kills: int, steps: int
 ) -> None:
-    rng, workdir, expected = np.random.default_rng(0), folder / "killed", curve(undisturbed)
+    rng, workdir, expected = np.random.default_rng(0), folder / "killed", curve(undisturbed.workdir)
     args, inside = command(folder, workdir, steps), 0
-    for trial in range(kills):
-        in_save = trial % 3 == 0  # else anywhere
-        wait = float(rng.uniform(0, 0.01 if in_save else 0.3))
-        inside += run_until_killed(args, workdir, wait=wait, in_save=in_save)
+    longest = {START: undisturbed.start_up, SAVE: 0.01, STEP: 0.3}
+    for trial, kind in zip(range(kills), itertools.cycle(KINDS), strict=False):
+        wait = float(rng.uniform(0, longest[kind]))
+        inside += run_until_killed(args, workdir, wait=wait, kind=kind)
         found = curve(workdir)
         assert found == expected[: len(found)], f"another curve after kill {trial}"
+        print(f"\nkill {trial}: {kind} + {wait:.2f} s, at step {last_step(workdir)}", end="")
     assert inside >= kills // 4, "few were killed inside a save"
     small.finish(small.start(*args))
     assert curve(workdir) == expected and len(expected) == steps
-    assert final_params(workdir) == final_params(undisturbed)
+    assert final_params(workdir) == final_params(undisturbed.workdir)
     print(f"\n{kills} kills, {inside} of them inside a save; {steps} steps bit-identical")
 
 
-def test_a_curve_of_another_seed_is_noticed(undisturbed: pathlib.Path) -> None:
+def test_a_curve_of_another_seed_is_noticed(undisturbed: Undisturbed) -> None:
     """No two steps are alike, so a resume one step too early or too late would be seen."""
-    losses = [row[1] for row in curve(undisturbed)]
+    losses = [row[1] for row in curve(undisturbed.workdir)]
     assert len(set(losses)) == len(losses)
 
 
 def test_sigterm_saves_the_step_and_ends_cleanly(
-    folder: pathlib.Path, undisturbed: pathlib.Path, steps: int
+    folder: pathlib.Path, undisturbed: Undisturbed, steps: int
 ) -> None:
     workdir = folder / "terminated"
     process = small.start(*command(folder, workdir, steps), "--config.save_every_steps=1000")
@@ -153,7 +175,7 @@ def test_sigterm_saves_the_step_and_ends_cleanly(
     assert f"stopped by SIGTERM at step {saved}, step {saved} is saved" in out
     assert "Traceback" not in err and not (workdir / "finished.json").exists()
     small.finish(small.start(*command(folder, workdir, steps)))
-    assert curve(workdir) == curve(undisturbed)
+    assert curve(workdir) == curve(undisturbed.workdir)
     events = metrics.read_rows(workdir, "events.jsonl")
     assert [(row["step"], row["event"]) for row in events] == [(saved, "stopped")]
     assert json.loads((workdir / "finished.json").read_text())["steps"] == steps

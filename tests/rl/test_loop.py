@@ -8,12 +8,13 @@ import json
 import numpy as np
 import pytest
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, metrics
 from lingshu_jax.data import sources
 from lingshu_jax.rl import config as rl_config
-from lingshu_jax.rl import loop, rewards, rollout
+from lingshu_jax.rl import learner, loop, rewards, rollout
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import optim_config
+from lingshu_jax.stages import trainer as trainer_lib
 from tests import small
 
 STEPS = 4
@@ -163,6 +164,80 @@ def test_interrupted_run_continues_with_the_same_numbers(finished, tmp_path):
         np.testing.assert_allclose(list(got.values()), list(timeless(want).values()), rtol=1e-4)
     for path in (workdir / "rollouts").iterdir():
         assert (tmp_path / "rollouts" / path.name).read_text() == path.read_text()
+
+
+def note_beats(monkeypatch):
+    """The phases that a run tells its watchdog of, in their order."""
+    beats, begin = [], trainer_lib.Trainer.begin
+
+    def note(trainer, phase):
+        beats.append(phase)
+        begin(trainer, phase)
+
+    monkeypatch.setattr(trainer_lib.Trainer, "begin", note)
+    return beats
+
+
+def without_exam(model, folder, **changes):
+    config = make_config(model, folder, **changes)
+    config.rl.eval = dataclasses.replace(config.rl.eval, sources=(), every_steps=4)
+    return config
+
+
+def test_each_batch_of_answers_is_a_phase_and_no_second_is_lost(
+    model_folder, question_folder, tmp_path, monkeypatch
+):
+    """With a row for every third step, the last and those that were examined."""
+    config = make_config(model_folder, question_folder, log_every_steps=3)
+    config.rl.generation_rows = 8  # two prompts
+    beats = note_beats(monkeypatch)
+    loop.run(config, tmp_path, reward_fn=small_ids)
+    # Two held-out prompts, seeing and blind; four prompts of a rollout; two updates.
+    exam, sampling = ["eval"] * 3, ["rollout"] * 3
+    one = [*exam, *sampling, "old_logprobs", "step", "step"]
+    assert beats == [*one, "save", *one, *exam, "save"]
+    rows = read_metrics(tmp_path)
+    assert [row["step"] for row in rows] == [1, 3, 4]
+    seconds = [value for row in rows for name, value in row.items() if name.startswith("seconds/")]
+    assert sum(seconds) == pytest.approx(rows[-1]["run_seconds"], rel=1e-6)
+    assert all(row["rollout/tokens_per_second"] > 0 for row in rows)
+
+
+def test_a_rollback_amid_a_rollout_samples_the_rest_anew(
+    model_folder, question_folder, tmp_path, monkeypatch
+):
+    """Four updates a rollout; the sixth step is bad: it goes back to 4, steps 7 and 8 are new."""
+    config = without_exam(model_folder, question_folder, steps=8, save_every_steps=4)
+    config.rl.prompts_per_update = 1
+    config.log_every_steps = 7
+    config.guard.max_skipped = 1
+    config.validate()
+    weigh, calls = learner._total_weight, []
+
+    def spoil(passes):
+        calls.append(1)
+        return np.nan if len(calls) == 6 else weigh(passes)
+
+    monkeypatch.setattr(learner, "_total_weight", spoil)
+    summary = loop.run(config, tmp_path, reward_fn=small_ids)
+    assert (summary["skipped"], summary["rollbacks"], len(calls)) == (1, 1, 8)
+    events = metrics.read_rows(tmp_path, "events.jsonl")
+    assert [(row["step"], row["event"], row.get("to_step")) for row in events] == [
+        (6, "skipped", None),
+        (6, "rollback", 4),
+    ]
+    records = list(rollout.read_records(tmp_path / "rollouts"))
+    asked = {
+        first: [r["id"] for r in records if (r["step"], r["sample"]) == (first, 0)]
+        for first in (1, 5, 7)
+    }
+    assert [len(ids) for ids in asked.values()] == [4, 4, 2] and asked[7] == asked[5][2:]
+    assert len(records) == 4 * (4 + 4 + 2)
+    rows = {row["step"]: row for row in read_metrics(tmp_path)}
+    assert rows.keys() == {7, 8}, "every seventh and the last"
+    assert [row["staleness"] for row in rows.values()] == [0.0, 1.0]
+    assert rows[7]["ratio/max_deviation"] == 0.0 and rows[7]["logprob_gap/max"] < 1e-3
+    assert (tmp_path / "checkpoints" / "8").is_dir()
 
 
 def test_another_config_in_the_same_folder_is_refused(finished, model_folder, question_folder):

@@ -3,6 +3,7 @@
 """Bad steps leave no trace, are written down, and send the run back when there are too many."""
 
 import dataclasses
+import gc
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ from lingshu_jax.rl import step as rl_step
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import guard, loop, optim, optim_config, step
 from lingshu_jax.stages import state as train_state
+from lingshu_jax.stages import trainer as trainer_lib
 from tests import small
 from tests.models import goldens
 from tests.stages import small_stage
@@ -53,7 +55,7 @@ def test_a_restored_guard_is_the_same() -> None:
     for loss in np.random.default_rng(0).uniform(1, 2, 30).astype(np.float32):
         watch.record({"loss": float(loss), "skipped": 0.0})
     watch.record({"loss": None, "skipped": 1.0})
-    watch.went_back()
+    watch.count_rollback()
     watch.record({"loss": None, "skipped": 1.0})
     again = guard.Guard(stage_config.GuardConfig(max_skipped=3))
     again.restore(json.loads(json.dumps(watch.to_json())))
@@ -215,7 +217,7 @@ SKIPS = [
     (3, "skipped", "nonfinite"),
     (7, "skipped", "nonfinite"),
     (8, "skipped", "nonfinite"),
-    (8, "went_back", 4),
+    (8, "rollback", 4),
     (14, "skipped", "spike"),
 ]
 
@@ -268,10 +270,10 @@ def test_a_run_that_does_not_recover_stops_with_one_line(
 ) -> None:
     saboteur.bad = frozenset(range(6, 99))
     config.guard.max_rollbacks = 1
-    with pytest.raises(errors.UserError, match=r"step 9: 2 steps in a row .* going back 1 times"):
+    with pytest.raises(errors.UserError, match=r"step 9: 2 steps in a row .* after 1 rollbacks"):
         loop.run(config, tmp_path / "run")
-    assert [event for event in told(tmp_path / "run") if event[1] == "went_back"] == [
-        (7, "went_back", 4)
+    assert [event for event in told(tmp_path / "run") if event[1] == "rollback"] == [
+        (7, "rollback", 4)
     ]
     kept = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
     assert kept == {"assets", "4"}
@@ -283,6 +285,32 @@ def test_before_the_first_checkpoint_it_goes_back_to_the_first_weights(
     saboteur.bad = frozenset((2, 3))
     config.steps = config.save_every_steps = 5
     loop.run(config, tmp_path / "run")
-    assert (3, "went_back", 0) in told(tmp_path / "run")
+    assert (3, "rollback", 0) in told(tmp_path / "run")
     rows = {row["step"]: row["loss"] for row in metrics.read_rows(tmp_path / "run")}
     assert abs(rows[4] - rows[1]) < 0.2 < rows[4] - rows[5]
+
+
+def count_heads() -> int:
+    """Live arrays of the shape of the output head: three a state, with both moments."""
+    gc.collect()
+    text = small.SIZE.text
+    return sum(array.shape == (text.embed_dim, text.vocab_size) for array in jax.live_arrays())
+
+
+def test_a_rollback_frees_the_state_before_it_reads_another(
+    config: stage_config.StageConfig,
+    saboteur: Saboteur,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    saboteur.bad = frozenset((2, 3))
+    config.steps = config.save_every_steps = 5
+    found, before, first_params = [], count_heads(), trainer_lib.Trainer.first_params
+
+    def count(trainer: trainer_lib.Trainer) -> Any:
+        found.append(count_heads() - before)
+        return first_params(trainer)
+
+    monkeypatch.setattr(trainer_lib.Trainer, "first_params", count)
+    loop.run(config, tmp_path / "run")
+    assert found == [0, 0], "at the start, and in the rollback"

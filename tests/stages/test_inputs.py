@@ -99,6 +99,25 @@ def test_a_run_does_not_go_on_with_other_data(
     assert json.loads((workdir / "data.json").read_text()) == before
 
 
+def test_validation_goes_on_with_the_same_rows_or_without(
+    root: pathlib.Path, small_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    def write_with(held_out: manifests.Manifest | None) -> None:
+        start = initial.find(small_folder)
+        inputs.write_data(tmp_path / "run", trained, [], start=start, held_out=held_out)
+
+    trained = inputs.read_mixture(make_config(root), tmp_path).manifest
+    held = pathlib.Path(shutil.copytree(root, tmp_path / "held"))
+    known = inputs.read_mixture(make_config(held), tmp_path).manifest
+    for held_out in (known, None, known):
+        write_with(held_out)
+    lines = (held / "rows.jsonl").read_text().splitlines(keepends=True)
+    (held / "rows.jsonl").write_text("".join(lines[1:]))
+    other = inputs.read_mixture(make_config(held), tmp_path).manifest
+    with pytest.raises(errors.UserError, match="a run on other data: first, second changed"):
+        write_with(other)
+
+
 def test_one_process_writes(
     root: pathlib.Path,
     small_folder: pathlib.Path,

@@ -21,6 +21,7 @@ from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import initial, loop, optim, optim_config
 from lingshu_jax.stages import state as train_state
 from tests import small
+from tests.stages import small_stage
 
 STEPS, SAVE_EVERY = 24, 4
 CONFIG = """
@@ -129,8 +130,9 @@ def test_the_folder_holds_what_a_run_leaves(
 
 def test_params_txt_says_what_was_trained(workdir: pathlib.Path) -> None:
     lines = (workdir / "params.txt").read_text().splitlines()
-    groups = [line.split("\t") for line in lines[1:4]]
-    assert [(g[0], g[2], g[4]) for g in groups] == [
+    first = next(place for place, line in enumerate(lines) if line.startswith("# group: ")) + 1
+    groups = [line.split("\t") for line in lines[first : first + 3]]
+    assert [(g[0], g[2], g[-1]) for g in groups] == [
         ("vision/blocks/.*", "-", "frozen"),
         ("vision/.*", "0.001", "trained"),
         (".*", "0.003", "trained"),
@@ -203,10 +205,28 @@ def test_layout_and_logging_may_change(workdir: pathlib.Path, config_file: pathl
     assert loop.run(config, workdir)["steps"] == STEPS
 
 
+def test_rows_of_every_third_step_lose_no_second(
+    small_folder: pathlib.Path, small_rows: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    config = small_stage.get_config(f"{small_folder},{small_rows}")
+    config.steps, config.save_every_steps, config.log_every_steps = 7, 2, 3
+    loop.run(config, tmp_path / "run")
+    rows = metrics.read_rows(tmp_path / "run")
+    assert [row["step"] for row in rows] == [3, 6, 7]
+    booked = [name for row in rows for name in row if name.startswith("seconds/")]
+    assert set(booked) == {f"seconds/{name}" for name in ("start", "data", "step", "save")}
+    total = sum(row[name] for row in rows for name in set(booked) & row.keys())
+    assert total == pytest.approx(rows[-1]["run_seconds"], rel=1e-6)
+    # The speed is of the row's own step: three steps took longer, and one as long.
+    of_all = [row["tokens"] / row["seconds/step"] for row in rows]
+    assert rows[0]["tokens_per_second"] > of_all[0] and rows[1]["tokens_per_second"] > of_all[1]
+    assert rows[2]["tokens_per_second"] == pytest.approx(of_all[2])
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("data.root", "nowhere", "no such file: .*nowhere/rows.jsonl"),
+        ("data.root", "nowhere", "no source .* is there; absent: .*nowhere/rows.jsonl"),
         ("model.init_from", "nowhere", "init_from=nowhere is no folder"),
         ("optim.trainable", (("audio/.*", 1.0), (".*", 1.0)), r"\['audio/.\*'\] win no parameter"),
         ("data.rows_per_batch", 3, "rows_per_batch must be a multiple of the 8 devices .*got 3"),

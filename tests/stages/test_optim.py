@@ -93,6 +93,14 @@ def test_schedule_between_is_a_cosine() -> None:
     assert abs(float(schedule(35)) - (1 - 25 / 100)) > 0.05  # a straight line would be here
 
 
+def test_the_first_update_has_rate_0_and_the_last_stands_one_step_before_the_end() -> None:
+    config = make_config(schedule="linear", final_fraction=0.1)
+    groups = make_groups(config)
+    first, last = (optim.leaf_rates(groups, 100, step)["vision/a/bias"] for step in (0, 99))
+    assert first == 0
+    assert last == pytest.approx(1e-2 * (0.1 + 0.9 / 90))
+
+
 def test_without_warm_up_the_first_step_has_the_peak() -> None:
     schedule = optim.make_schedule(make_rule(warmup_steps=0, final_fraction=1.0), 10)
     assert [float(schedule(step)) for step in (0, 5, 10)] == [1.0, 1.0, 1.0]

@@ -6,8 +6,6 @@ The optimizer here is a trace without memory: its state after a step is the grad
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -186,32 +184,65 @@ def test_z_loss_is_added_to_the_gradient_alone(batch: structs.Batch, whole: Outc
     assert gap(whole, plain) > MARGIN * TOLERANCE
 
 
-def test_no_z_loss_costs_nothing(batch: structs.Batch) -> None:
-    """As many operations as the loss without its existence; with it there are more."""
+def flops_of_a_step(batch: structs.Batch, z_loss: float) -> float:
+    """Of a whole step with accumulation; a scan's body is counted once."""
+    state = initial_state()
 
-    def alone(trained: optim.Leaves, batch: structs.Batch) -> jax.Array:
-        params = optim.unflatten(trained)
-        hidden = qwen2_5_vl.apply(small.MODEL, params, batch)
-        head = qwen2_5_vl.apply(small.MODEL, params, method=small.MODEL.head_kernel)
-        logprobs = losses.token_logprobs(hidden, head, batch.tokens).logprobs
-        return losses.next_token_loss(logprobs, batch.loss_weights).total
+    def one_step(state: train_state.TrainState, batch: structs.Batch) -> Any:
+        rates = dict.fromkeys(state.trained, np.float32(1.0))
+        fixed = {"model": small.MODEL, "optimizer": TRACE, "num_sources": SOURCES}
+        return step.train_step(state, batch, rates, accumulation_steps=2, z_loss=z_loss, **fixed)
 
-    def ours(trained: optim.Leaves, batch: structs.Batch, *, with_z: bool) -> jax.Array:
-        out = step.batch_loss(
-            optim.unflatten(trained),
-            batch,
-            model=small.MODEL,
-            num_sources=SOURCES,
-            with_z=with_z,
-        )
-        return out.loss.total + out.z.total if with_z else out.loss.total
+    return jax.jit(one_step).lower(state, batch).cost_analysis()["flops"]
 
-    def flops(function: Callable[..., jax.Array]) -> float:
-        lowered = jax.jit(jax.grad(function)).lower(initial_state().trained, batch)
-        return lowered.cost_analysis()["flops"]
 
-    assert flops(functools.partial(ours, with_z=False)) == flops(alone)
-    assert flops(functools.partial(ours, with_z=True)) > flops(alone)
+def test_no_z_loss_costs_nothing(batch: structs.Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many operations as where it does not exist; with it there are more."""
+    ours, with_z = flops_of_a_step(batch, 0.0), flops_of_a_step(batch, 1.0)
+    batch_loss = step.batch_loss
+
+    def without(*args: Any, with_z: bool, **options: Any) -> step.BatchLoss:
+        assert not with_z
+        zero = jnp.float32(0.0)
+        return batch_loss(*args, **options)._replace(z=losses.WeightedSum(zero, zero))
+
+    monkeypatch.setattr(step, "batch_loss", without)
+    assert ours == flops_of_a_step(batch, 0.0) < with_z
+
+
+def to_bfloat16(leaves: optim.Leaves) -> optim.Leaves:
+    return {name: jnp.asarray(leaf, jnp.bfloat16) for name, leaf in leaves.items()}
+
+
+def test_bfloat16_gradients_are_added_in_float32() -> None:
+    """Each row gives 1: with 8 bits the sum of 512 would stop at 256."""
+    trained = {"text/x/bias": jnp.zeros(3, jnp.bfloat16)}
+    rows = 512
+    many = jax.tree.map(
+        lambda leaf: np.zeros((rows, *leaf.shape[1:]), leaf.dtype), small.make_batch([[]])
+    )
+
+    def sums(leaves: optim.Leaves, micro: structs.Batch) -> tuple[jax.Array, Any]:
+        weight = 1.0 + jnp.sum(micro.loss_weights)
+        return jnp.sum(leaves["text/x/bias"].astype(jnp.float32)) * weight, weight
+
+    gradients, weight = step.accumulate(sums, trained, many, rows)
+    assert float(weight) == rows
+    np.testing.assert_array_equal(gradients["text/x/bias"], np.full(3, rows, np.float32))
+
+
+def test_a_state_in_bfloat16_stays_in_bfloat16(batch: structs.Batch) -> None:
+    """The sum is scaled in float32 and then rounded once: all that is kept has one dtype."""
+    leaves = to_bfloat16(initial_state().trained)
+    state = train_state.TrainState(
+        step=jnp.int32(0), trained=leaves, frozen={}, opt_state=TRACE.init(leaves)
+    )
+    rates = dict.fromkeys(leaves, np.float32(1.0))
+    fixed = {"model": small.MODEL, "optimizer": TRACE, "num_sources": SOURCES}
+    after, _ = jax.eval_shape(
+        lambda *given: step.train_step(*given, accumulation_steps=2, **fixed), state, batch, rates
+    )
+    assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)
 
 
 def test_norms_are_those_of_the_gradients(whole: Outcome) -> None:

@@ -16,6 +16,7 @@ from lingshu_jax.data import messages, packing, sources
 from lingshu_jax.models import lora, qwen2_5_vl
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import inputs, loop, optim, validation
+from lingshu_jax.stages import trainer as trainer_lib
 from tests import small
 from tests.models import goldens
 from tests.stages import small_stage
@@ -152,6 +153,30 @@ def test_a_run_that_is_cut_off_while_it_measures(
     assert curve(tmp_path / "run") == whole.curve
     assert measured(tmp_path / "run") == whole.measured
     assert watcher.steps == asked_again
+
+
+def test_each_part_of_a_measure_is_a_phase_to_the_watchdog(
+    config: stage_config.StageConfig, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[str] = []
+    begin = trainer_lib.Trainer.begin
+
+    def note(trainer: trainer_lib.Trainer, phase: str) -> None:
+        beats.append(phase)
+        begin(trainer, phase)
+
+    def examine(live: validation.Live) -> Mapping[str, float]:
+        beats.append("examine")
+        live.progress()
+        return {}
+
+    monkeypatch.setattr(trainer_lib.Trainer, "begin", note)
+    config.steps, config.validation.every_steps = 1, 1
+    loop.run(config, tmp_path / "run", examine=examine)
+    before_the_first_step = beats[: beats.index("data")]
+    batches = before_the_first_step.index("examine") - 2  # before and behind those of the loss
+    assert batches > 0
+    assert before_the_first_step == ["validation"] * (batches + 2) + ["examine", "validation"]
 
 
 def test_a_source_without_a_target_is_refused(

@@ -16,6 +16,11 @@ HANG = """
 import pathlib, sys, time
 from lingshu_jax.stages import watchdog
 
+def fail(*args, **options):
+    raise {"OSError": OSError, "RuntimeError": RuntimeError}[sys.argv[5]]("out of reach")
+
+if len(sys.argv) > 4:
+    setattr(watchdog, sys.argv[4], fail)
 watch = watchdog.Watchdog(pathlib.Path(sys.argv[1]), hang_seconds=0.4)
 watch.start()
 for step in range(int(sys.argv[2])):
@@ -80,6 +85,21 @@ def test_a_process_that_hangs_is_named_and_ended(tmp_path: pathlib.Path) -> None
     assert any("wait_for_a_batch" in line for line in stacks), "the stacks are shown"
     written = json.loads((tmp_path / watchdog.HEARTBEATS / "0.json").read_text())
     assert (written["process"], written["step"], written["phase"]) == (0, 7, "data")
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "told"),
+    [
+        ("read", "OSError", "the heartbeats cannot be read: out of reach"),
+        ("describe", "RuntimeError", ""),
+    ],
+)
+def test_it_ends_whatever_fails_on_the_way(
+    tmp_path: pathlib.Path, function: str, error: str, told: str
+) -> None:
+    process = run(tmp_path, "3", "60", function, error)
+    assert process.returncode == watchdog.EXIT_CODE and process.stdout == ""
+    assert told in process.stderr
 
 
 def test_progress_is_left_alone(tmp_path: pathlib.Path) -> None:
