@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 from flax import traverse_util
 from jax.experimental import multihost_utils
 from orbax.checkpoint._src.serialization import tensorstore_utils
@@ -78,16 +79,14 @@ class Checkpoints:
         logging.getLogger("absl").addFilter(_is_not_of_orbax)
         self.folder = folder
         self._place: Any = paths.real(folder)
-        is_stored = paths.is_remote(self._place)
-        if clear_partial and is_stored and jax.process_index() == 0 and self._place.exists():
-            # In a store orbax would take any folder without its mark for one of these.
+        if clear_partial and jax.process_index() == 0 and self._place.exists():
+            # Not by orbax: in a store it would take any folder without its mark for one of these,
+            # and on a disk it goes on clearing in the background.
             for path in filter(_is_cut_short, self._place.iterdir()):
-                path.rmtree()
+                epath.Path(path).rmtree()
         self._manager = ocp.CheckpointManager(
             self._place,
-            options=self._options(
-                max_to_keep=keep, cleanup_tmp_directories=clear_partial and not is_stored
-            ),
+            options=self._options(max_to_keep=keep),
             item_names=(PARAMS, OPT_STATE, META),
         )
 
@@ -357,17 +356,17 @@ def is_unused(folder: pathlib.Path) -> bool:
 
 
 def _is_cut_short(path: Any) -> bool:
-    """Whether a folder in a store is a step without its commit."""
-    return path.name.isdigit() and not (path / COMMITTED).exists()
+    """Whether a folder is a step that was not committed."""
+    if paths.is_remote(path):
+        return path.name.isdigit() and not (path / COMMITTED).exists()
+    return ".orbax-checkpoint-tmp" in path.name
 
 
 def _is_left_over(path: Any) -> bool:
     """Whether a first save made it; a folder of the user's may be called assets as well."""
     if path.name == ASSETS:
         return (path / "config.json").is_file()
-    if paths.is_remote(path) and _is_cut_short(path):
-        return True
-    return path.name == f"{ASSETS}{paths.PARTIAL}" or ".orbax-checkpoint-tmp" in path.name
+    return path.name == f"{ASSETS}{paths.PARTIAL}" or _is_cut_short(path)
 
 
 def is_weight_file(name: str) -> bool:

@@ -3,6 +3,7 @@
 """Reading what may be damaged: all processes of a run hear of it together, in one line."""
 
 import re
+import textwrap
 from collections.abc import Callable
 from concurrent import futures
 from typing import Any
@@ -12,6 +13,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from lingshu_jax.common import errors
+
+
+LONGEST = 400  # characters of a cause
 
 
 class Unreadable(errors.UserError):
@@ -57,7 +61,9 @@ def reason(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    text = " ".join(str(error).split())
+    # orbax adds pages of the array's specification
+    text = str(error).partition(" See full TensorStore details")[0]
+    text = textwrap.shorten(text, LONGEST, placeholder=" ...")
     # tensorstore: the path in full at every level, the cause, then codes as [os_error_code='28']
     text, is_of_tensorstore = re.subn(r" \[\w+=.*", "", text)
     return text.rpartition(": ")[2] if is_of_tensorstore else f"{type(error).__name__}: {text}"
