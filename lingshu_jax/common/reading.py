@@ -14,7 +14,6 @@ from jax.experimental import multihost_utils
 
 from lingshu_jax.common import errors
 
-
 LONGEST = 400  # characters of a cause
 
 
@@ -62,8 +61,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     # orbax adds pages of the array's specification
-    text = str(error).partition(" See full TensorStore details")[0]
-    text = textwrap.shorten(text, LONGEST, placeholder=" ...")
+    text = " ".join(str(error).partition(" See full TensorStore details")[0].split())
     # tensorstore: the path in full at every level, the cause, then codes as [os_error_code='28']
     text, is_of_tensorstore = re.subn(r" \[\w+=.*", "", text)
-    return text.rpartition(": ")[2] if is_of_tensorstore else f"{type(error).__name__}: {text}"
+    text = text.rpartition(": ")[2] if is_of_tensorstore else f"{type(error).__name__}: {text}"
+    return textwrap.shorten(text, LONGEST, placeholder=" ...")
