@@ -299,7 +299,7 @@ class Checkpoints:
     def _written(self, work: Callable[[], Any]) -> None:
         try:
             work()
-        except (OSError, ValueError, *paths.library_errors()) as error:  # tensorstore: the second
+        except (OSError, ValueError, *paths.store_errors()) as error:  # tensorstore: the second
             step = self.latest_step()
             kept = "there is none before it" if step is None else f"step {step} is complete"
             raise errors.UserError(

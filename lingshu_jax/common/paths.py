@@ -466,11 +466,11 @@ def _talking_to(place: epath.Path) -> Iterator[None]:
         raise errors.UserError(
             f"{place} needs an extra: pip install 'lingshu-jax[{scheme}]'"
         ) from error
-    except (OSError, *library_errors()) as error:
+    except (OSError, *store_errors()) as error:
         raise errors.UserError(f"{place}: {_reason(error)}") from error
 
 
-def library_errors() -> tuple[type[Exception], ...]:
+def store_errors() -> tuple[type[Exception], ...]:
     """Of the libraries that are in use; those that are not installed raise nothing."""
     names = (
         ("aiohttp", "ClientError"),

@@ -119,7 +119,7 @@ class Watchdog:
             with paths.whole_file(path) as partial:
                 partial.write_text(json.dumps(beat._replace(written=time.time())._asdict()))
         # Of a full disk, or a store out of reach, the run itself will speak.
-        except (OSError, *paths.library_errors()) as error:
+        except (OSError, *paths.store_errors()) as error:
             logging.getLogger(__name__).info("no heartbeat: %s", error)
 
     def _end(self, silent: float) -> None:
@@ -135,7 +135,7 @@ class Watchdog:
     def _tell(self) -> str:
         try:
             beats = read(self._folder, jax.process_count())
-        except (OSError, ValueError, TypeError, *paths.library_errors()) as error:
+        except (OSError, ValueError, TypeError, *paths.store_errors()) as error:
             return f"who is behind is not known, the heartbeats cannot be read: {error}"
         return f"behind: {describe(beats, interval=self._interval)}"
 
