@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from lingshu_jax.common import errors
 
@@ -38,6 +38,20 @@ TRAIN_RULES: Rules = {
     "patch": None,
     "qkv": None,
     "lora_rank": None,
+}
+
+# The same for what a step computes. Outside attention the tokens of a row are split over `context`;
+# inside it a row is whole and its heads are split over `tensor` and `context`.
+ACTIVATION_RULES: Rules = {
+    "batch": ("data", "fsdp"),
+    "tokens": "context",
+    "patches": "context",
+    "heads": ("tensor", "context"),
+    "mlp": "tensor",
+    "vocab": "tensor",
+    # Embeddings as they leave the table, whose columns are split: all rows, some columns.
+    "replica_batch": "data",
+    "embed": "fsdp",
 }
 
 # (regex over the whole path, logical axes of the leaf), first match wins.
@@ -168,6 +182,51 @@ def leaf_spec(
     return PartitionSpec(*assigned)
 
 
+def active_mesh() -> AbstractMesh | None:
+    """The mesh of the surrounding `jax.set_mesh`, where it has something to say.
+
+    Returns:
+      None without a mesh, with one of a single device, and inside `jax.shard_map`.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    is_auto = all(kind == jax.sharding.AxisType.Auto for kind in mesh.axis_types)
+    return mesh if mesh.size > 1 and is_auto else None
+
+
+def activation_spec(
+    shape: tuple[int, ...], axes: Sequence[str | None], mesh: Mesh | AbstractMesh
+) -> PartitionSpec:
+    """Mesh axes of an activation by `ACTIVATION_RULES`.
+
+    Args:
+      shape: Its shape; a dimension that does not divide stays whole, as a single prompt does.
+      axes: One logical axis a dimension; None keeps it whole.
+      mesh: The mesh.
+    """
+    assigned = [ACTIVATION_RULES[axis] if axis else None for axis in axes]
+    return PartitionSpec(
+        *(
+            None if size % _axis_size(mesh, entry) else entry
+            for size, entry in zip(shape, assigned, strict=True)
+        )
+    )
+
+
+def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
+    """Fixes where an activation lies; without an active mesh it is left alone.
+
+    The partitioner would otherwise be free to gather activations instead of weights.
+
+    Args:
+      x: The activation.
+      *axes: As of `activation_spec`.
+    """
+    mesh = active_mesh()
+    if mesh is None:
+        return x
+    return jax.lax.with_sharding_constraint(x, activation_spec(x.shape, axes, mesh))
+
+
 def batch_sharding(mesh: Mesh, rules: Rules = TRAIN_RULES) -> NamedSharding:
     """Rows over the batch axes; everything else of a row whole."""
     return NamedSharding(mesh, PartitionSpec(rules["batch"]))
@@ -234,6 +293,6 @@ def path_name(path: Any) -> str:
     return "/".join(str(key.key) for key in path)
 
 
-def _axis_size(mesh: Mesh, entry: str | tuple[str, ...] | None) -> int:
+def _axis_size(mesh: Mesh | AbstractMesh, entry: str | tuple[str, ...] | None) -> int:
     names = (entry,) if isinstance(entry, str) else entry or ()
     return math.prod(mesh.shape[name] for name in names)

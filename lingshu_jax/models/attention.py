@@ -75,6 +75,34 @@ def attend(
     return out.reshape(batch, length, heads, width)
 
 
+def attend_slots(
+    q: Float[Array, "B W S N H"],
+    k: Float[Array, "B W S N H"],
+    v: Float[Array, "B W S N H"],
+    ids: Int[Array, "B W S"],
+) -> Float[Array, "B W S N H"]:
+    """Attention inside the window slots of the vision tower: places of equal id see each other.
+
+    Every slot is one small dense product, so that no kernel and no mask of a whole row is
+    needed. Padding has the id 0 and sees the slot's other padding, as in `attend`.
+
+    Args:
+      q: Rotated queries of each place of a slot.
+      k: Rotated keys.
+      v: Values.
+      ids: Window of each place.
+
+    Returns:
+      Attended values in the dtype of `v`; the softmax is float32.
+    """
+    mask = ids[..., :, None] == ids[..., None, :]
+    logits = jnp.einsum("BWTNH,BWSNH->BWNTS", q, k, preferred_element_type=jnp.float32)
+    logits = logits * q.shape[-1] ** -0.5
+    logits = jnp.where(mask[:, :, None, :, :], logits, jnp.finfo(jnp.float32).min)
+    probs = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+    return jnp.einsum("BWNTS,BWSNH->BWTNH", probs, v)
+
+
 def _in_blocks(attend_block, q, q_segments, index, *, block):
     """Runs `attend_block` over blocks of queries, one after the other."""
     blocks = q.shape[1] // block

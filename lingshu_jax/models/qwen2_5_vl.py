@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from lingshu_jax.common import structs
+from lingshu_jax.common import sharding, structs
 from lingshu_jax.models import layers, sizes, text, vision
 
 
@@ -29,19 +29,22 @@ class Qwen2_5_VL(nn.Module):
       dtype: Of activations and matrix products.
       param_dtype: Of the parameters that `init` makes.
       remat: Name of the rematerialisation policy of the blocks (`layers.REMAT_POLICIES`).
+      attention: Name of the backend that attends over whole rows (`attention.BACKENDS`).
     """
 
     size: sizes.ModelSize
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
     param_dtype: jnp.dtype = jnp.dtype(jnp.float32)
     remat: str = "none"
+    attention: str = "xla"
 
     def setup(self) -> None:
         """Declares the three parts."""
         options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        self.vision = vision.Vision(self.size.vision, remat=self.remat, **options)
+        blocks: dict[str, Any] = {"remat": self.remat, "backend": self.attention}
+        self.vision = vision.Vision(self.size.vision, **blocks, **options)
         self.merger = vision.Merger(self.size.vision, self.size.text.embed_dim, **options)
-        self.text = text.Decoder(self.size.text, remat=self.remat, **options)
+        self.text = text.Decoder(self.size.text, **blocks, **options)
 
     def __call__(self, batch: structs.Batch) -> Float[Array, "B T D"]:
         """Normalised hidden states at every token of the packed rows."""
@@ -66,7 +69,18 @@ class Qwen2_5_VL(nn.Module):
         with jax.named_scope("text"):  # for profiles; the modules name what they compute themselves
             at_place = jnp.take_along_axis(visual, jnp.maximum(media_index, 0)[..., None], axis=1)
             is_visual = (media_index >= 0)[..., None]
-            return jnp.where(is_visual, at_place, self.text.embed(tokens))
+            x = jnp.where(is_visual, at_place, self.embed_tokens(tokens))
+            return sharding.constrain(x, "batch", "tokens", None)
+
+    def embed_tokens(self, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
+        """Rows of the embedding table.
+
+        Of a table whose columns are split, every device reads its columns of all tokens, and the
+        activations change places: a fraction of what gathering the table would move and hold.
+        """
+        x = self.text.embed(tokens)
+        x = sharding.constrain(x, "replica_batch", "tokens", "embed")
+        return sharding.constrain(x, "batch", "tokens", None)
 
     def prefill(self, batch: structs.Batch) -> tuple[Float[Array, "B T D"], text.Cache]:
         """Hidden states of one prompt a row, and the cache from which decoding goes on."""
@@ -78,7 +92,7 @@ class Qwen2_5_VL(nn.Module):
     ) -> tuple[Float[Array, "B D"], text.Cache]:
         """Hidden state after one new token a row; its position is equal on all three axes."""
         axes = jnp.broadcast_to(positions[:, None, None], (positions.shape[0], 3, 1))
-        hidden, cache = self.text.step(self.text.embed(tokens[:, None]), axes, cache)
+        hidden, cache = self.text.step(self.embed_tokens(tokens[:, None]), axes, cache)
         return hidden[:, 0], cache
 
     def head_kernel(self) -> Float[Array, "D V"]:

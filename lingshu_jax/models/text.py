@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from lingshu_jax.common import sharding
 from lingshu_jax.models import attention, layers, rope, sizes
 
 
@@ -65,6 +66,7 @@ class Block(nn.Module):
     size: sizes.TextSize
     dtype: jnp.dtype
     param_dtype: jnp.dtype
+    backend: str = "xla"
 
     def setup(self) -> None:
         """Declares two norms, attention and MLP."""
@@ -78,8 +80,13 @@ class Block(nn.Module):
         self, x: Float[Array, "B T D"], angles: Float[Array, "B T F"], segments: Int[Array, "B T"]
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B T K H"], Float[Array, "B T K H"]]:
         """The block over whole rows; also the keys and values, for a cache."""
-        q, k, v = self.attention.project(self.norm1(x), angles)
-        attended = attention.attend(q, k, v, q_segments=segments, kv_segments=segments, causal=True)
+        q, k, v = (
+            sharding.constrain(y, "batch", None, "heads", None)
+            for y in self.attention.project(self.norm1(x), angles)
+        )
+        attended = attention.attend(
+            q, k, v, q_segments=segments, kv_segments=segments, causal=True, backend=self.backend
+        )
         return self._finish(x, attended), k, v
 
     def step(self, x, angles, *, keys, values, lengths):
@@ -111,8 +118,8 @@ class Block(nn.Module):
         return self._finish(x, attended), keys, values
 
     def _finish(self, x, attended):
-        x = x + self.attention.merge(attended)
-        return x + self.mlp(self.norm2(x))
+        x = sharding.constrain(x + self.attention.merge(attended), "batch", "tokens", None)
+        return sharding.constrain(x + self.mlp(self.norm2(x)), "batch", "tokens", None)
 
 
 class Decoder(nn.Module):
@@ -122,6 +129,7 @@ class Decoder(nn.Module):
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
     param_dtype: jnp.dtype = jnp.dtype(jnp.float32)
     remat: str = "none"
+    backend: str = "xla"
 
     def setup(self) -> None:
         """Declares embedding, stacked blocks, norm and, where it is not tied, the head."""
@@ -218,4 +226,4 @@ class Decoder(nn.Module):
         return self._block().apply({"params": params}, *args, **kwargs)
 
     def _block(self) -> Block:
-        return Block(self.size, self.dtype, self.param_dtype, parent=None)
+        return Block(self.size, self.dtype, self.param_dtype, self.backend, parent=None)

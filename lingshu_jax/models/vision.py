@@ -6,10 +6,14 @@ Patches are gathered once into window slots of 64 places (`structs.Images`); eve
 works in slot order. Windowed blocks attend inside the ids of a slot; full-attention blocks
 attend inside frames, which is the same in any order. The merger undoes the order.
 
+Ids, where a block takes them, are those of frames [B, P] or those of windows [B, W, 64]; the latter
+make it a windowed block.
+
 Axes: B rows, P patch places, W = P / 64 slots, D width, N heads, H head width, M = P / 4
 merged cells.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from lingshu_jax.common import geometry as geometry_lib
-from lingshu_jax.common import structs
+from lingshu_jax.common import sharding, structs
 from lingshu_jax.models import attention, layers, rope, sizes
 
 SLOT = 64  # patch places of one window slot
@@ -31,19 +35,27 @@ class Attention(nn.Module):
     size: sizes.VisionSize
     dtype: jnp.dtype
     param_dtype: jnp.dtype
+    backend: str = "xla"
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B T D"], angles: Float[Array, "B T F"], segments: Int[Array, "B T"]
-    ) -> Float[Array, "B T D"]:
-        """Attends among the places of equal segment id."""
+        self, x: Float[Array, "B P D"], angles: Float[Array, "B P F"], ids: Int[Array, "B *place"]
+    ) -> Float[Array, "B P D"]:
+        """Attends among the places of equal id."""
         heads = (self.size.num_heads, self.size.head_dim)
         options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         qkv = layers.Dense((3, *heads), name="qkv", **options)(x)
         q, k, v = (qkv[:, :, i] for i in range(3))
         # Rotation in float32, as the checkpoint's own code does for the tower only.
         q, k = (rope.rotate(y.astype(jnp.float32), angles).astype(x.dtype) for y in (q, k))
-        out = attention.attend(q, k, v, q_segments=segments, kv_segments=segments, causal=False)
+        if ids.ndim == 3:
+            slots = (y.reshape(*ids.shape, *heads) for y in (q, k, v))
+            out = attention.attend_slots(*slots, ids).reshape(q.shape)
+        else:
+            whole = (sharding.constrain(y, "batch", None, "heads", None) for y in (q, k, v))
+            out = attention.attend(
+                *whole, q_segments=ids, kv_segments=ids, causal=False, backend=self.backend
+            )
         return layers.Dense(x.shape[-1], axis=(-2, -1), name="out", **options)(out)
 
 
@@ -53,17 +65,20 @@ class Block(nn.Module):
     size: sizes.VisionSize
     dtype: jnp.dtype
     param_dtype: jnp.dtype
+    backend: str = "xla"
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B T D"], angles: Float[Array, "B T F"], segments: Int[Array, "B T"]
-    ) -> Float[Array, "B T D"]:
+        self, x: Float[Array, "B P D"], angles: Float[Array, "B P F"], ids: Int[Array, "B *place"]
+    ) -> Float[Array, "B P D"]:
         """Adds attention and MLP to the residual stream."""
         eps, param_dtype = self.size.rms_norm_eps, self.param_dtype
-        attend = Attention(self.size, self.dtype, param_dtype, name="attention")
+        attend = Attention(self.size, self.dtype, param_dtype, self.backend, name="attention")
         mlp = layers.GatedMLP(self.size.mlp_dim, True, self.dtype, param_dtype, name="mlp")
-        x = x + attend(layers.RMSNorm(eps, param_dtype, name="norm1")(x), angles, segments)
-        return x + mlp(layers.RMSNorm(eps, param_dtype, name="norm2")(x))
+        x = x + attend(layers.RMSNorm(eps, param_dtype, name="norm1")(x), angles, ids)
+        x = sharding.constrain(x, "batch", "patches", None)
+        x = x + mlp(layers.RMSNorm(eps, param_dtype, name="norm2")(x))
+        return sharding.constrain(x, "batch", "patches", None)
 
 
 class Vision(nn.Module):
@@ -73,6 +88,7 @@ class Vision(nn.Module):
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
     param_dtype: jnp.dtype = jnp.dtype(jnp.float32)
     remat: str = "none"
+    backend: str = "xla"
 
     def setup(self) -> None:
         """Declares the patch embedding and the stack of blocks."""
@@ -93,6 +109,7 @@ class Vision(nn.Module):
         gather = images.window_gather
         pixels = _gather(images.patches, gather)
         x = self.patch_embed(normalize(pixels, self.size.geometry).astype(self.dtype))
+        x = sharding.constrain(x, "batch", "patches", None)
         angles = rope.vision_angles(_gather(images.patch_hw, gather), head_dim=self.size.head_dim)
         frames = _gather(images.patch_frame_ids[..., None], gather)[..., 0]
         return self._run_blocks(x, angles, frames, images.window_ids)
@@ -107,20 +124,19 @@ class Vision(nn.Module):
         def run_period(x, params):
             for start, stop, is_full in runs:
                 run = jax.tree.map(lambda leaf, a=start, b=stop: leaf[a:b], params)
-                body = _layer_body(
-                    forward, is_full=is_full, angles=angles, frames=frames, windows=windows
-                )
+                ids = frames if is_full else windows
+                body = functools.partial(_run_block, forward, angles=angles, ids=ids)
                 x, _ = jax.lax.scan(body, x, run)
             return x, None
 
         x, _ = jax.lax.scan(run_period, x, stacked)
         return x
 
-    def _forward_block(self, params, x, angles, segments):
-        return self._block().apply({"params": params}, x, angles, segments)
+    def _forward_block(self, params, x, angles, ids):
+        return self._block().apply({"params": params}, x, angles, ids)
 
     def _block(self) -> Block:
-        return Block(self.size, self.dtype, self.param_dtype, parent=None)
+        return Block(self.size, self.dtype, self.param_dtype, self.backend, parent=None)
 
 
 class Merger(nn.Module):
@@ -187,25 +203,9 @@ def attention_runs(full_layers: tuple[int, ...], period: int) -> list[tuple[int,
     return runs
 
 
-def _layer_body(
-    forward: Callable[..., Any], *, is_full: bool, angles: Array, frames: Array, windows: Array
-) -> Callable[..., Any]:
-    """One scan step: frames as segments, or each window slot as a row of its own."""
-
-    def full(x, params):
-        return forward(params, x, angles, frames), None
-
-    def windowed(x, params):
-        slots = (-1, SLOT)
-        out = forward(
-            params,
-            x.reshape(*slots, x.shape[-1]),
-            angles.reshape(*slots, angles.shape[-1]),
-            windows.reshape(slots),
-        )
-        return out.reshape(x.shape), None
-
-    return full if is_full else windowed
+def _run_block(forward: Callable[..., Any], x: Array, params: Any, *, angles: Array, ids: Array):
+    """One step of a scan over blocks."""
+    return forward(params, x, angles, ids), None
 
 
 def _gather(values: Array, index: Int[Array, "B P"]) -> Array:

@@ -120,11 +120,12 @@ class Trainer:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """While the loop runs: SIGTERM is noted and the watchdog looks on; closes at the end."""
+        """While the loop runs: its mesh is set, SIGTERM noted, the watchdog on; closes at the end."""
         self._notice.listen()
         self._watchdog.start()
         try:
-            yield
+            with jax.set_mesh(self.mesh):
+                yield
         finally:
             self._watchdog.close()
             self._notice.close()

@@ -157,3 +157,24 @@ def test_unknown_backend_lists_the_known(rng: np.random.Generator) -> None:
         attention.attend(
             q, k, v, q_segments=segments, kv_segments=segments, causal=True, backend="flash"
         )
+
+
+def test_slots_equal_rows_of_one_slot_each(rng: np.random.Generator) -> None:
+    batch, slots, places, heads = 2, 3, 64, 3
+    q, k, v = (
+        jnp.asarray(rng.standard_normal((batch, slots, places, heads, WIDTH)), jnp.float32)
+        for _ in range(3)
+    )
+    ids = jnp.asarray(rng.integers(0, 4, (batch, slots, places)), jnp.int32)  # unsorted, padding
+    out = attention.attend_slots(q, k, v, ids)
+
+    def rows(array: jax.Array) -> jax.Array:
+        return array.reshape(batch * slots, *array.shape[2:])
+
+    def whole(segments: jax.Array) -> jax.Array:
+        return attention.attend(
+            rows(q), rows(k), rows(v), q_segments=segments, kv_segments=segments, causal=False
+        )
+
+    np.testing.assert_allclose(rows(out), whole(rows(ids)), rtol=0, atol=1e-6)
+    assert np.abs(rows(out) - whole(jnp.minimum(rows(ids), 1))).max() > MARGIN * 1e-6
