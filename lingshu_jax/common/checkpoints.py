@@ -207,8 +207,8 @@ class Checkpoints:
         handler.close()
         return saved
 
-    def shapes(self, step: int | None = None) -> dict[str, tuple[int, ...]]:
-        """Path -> shape of every parameter of a step.
+    def shapes(self, step: int | None = None) -> dict[str, jax.ShapeDtypeStruct]:
+        """Path -> shape and dtype of every parameter of a step.
 
         Args:
           step: Which; default the newest.
@@ -216,7 +216,8 @@ class Checkpoints:
         Raises:
           UserError: If there is no such step, or it cannot be read.
         """
-        return _shapes(_read_metadata(self._params_item(step)))
+        leaves = jax.tree_util.tree_leaves_with_path(_read_metadata(self._params_item(step)))
+        return {_leaf_name(path): jax.ShapeDtypeStruct(x.shape, x.dtype) for path, x in leaves}
 
     def read_meta(self, step: int | None = None) -> dict[str, Any]:
         """The JSON values of a step alone.

@@ -28,7 +28,9 @@ def start(*, several_hosts: bool = False) -> None:
 
     TPU pods, Slurm and Open MPI say themselves who the hosts are. Elsewhere the variables
     JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
-    The cache lies where JAX_COMPILATION_CACHE_DIR says, else in the user's cache folder.
+    The cache lies where JAX_COMPILATION_CACHE_DIR says, else in ~/.cache/lingshu_jax/compiled
+    (XDG_CACHE_HOME moves it); JAX_ENABLE_COMPILATION_CACHE=false does without. A program that
+    took half a second to compile is read from there at the next start.
 
     Args:
       several_hosts: Whether the command can run on more than one.
@@ -48,7 +50,8 @@ def start(*, several_hosts: bool = False) -> None:
     if several and not jax.distributed.is_initialized():
         _join()
     if not _CONFIG.jax_compilation_cache_dir:
-        cache = pathlib.Path.home() / ".cache" / "lingshu_jax" / "compiled"
+        base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+        cache = pathlib.Path(base) / "lingshu_jax" / "compiled"
         try:
             cache.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -1,6 +1,6 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Mesh axes, and parameter path -> logical axes -> PartitionSpec, as data.
+"""Mesh axes, and path -> logical axes -> PartitionSpec, as data: parameters, activations, batches.
 
 Mesh axes: `data` (replicas, over slow links), `fsdp` (parameters split, gathered when used),
 `tensor` (heads, MLP and vocabulary split), `context` (tokens of a row split).
@@ -16,42 +16,54 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from lingshu_jax.common import errors
 
 MESH_AXES = ("data", "fsdp", "tensor", "context")
 
-# Logical axis of a parameter or a batch -> mesh axes; None keeps it whole.
-Rules = Mapping[str, str | tuple[str, ...] | None]
-TRAIN_RULES: Rules = {
-    "batch": ("data", "fsdp"),
-    "embed": "fsdp",
-    "heads": "tensor",
-    "kv_heads": "tensor",
-    "mlp": "tensor",
-    "vocab": "tensor",
-    "merged": "tensor",
-    "layers": None,
-    "head_dim": None,
-    "patch": None,
-    "qkv": None,
-    "lora_rank": None,
-}
+MeshAxes = str | tuple[str, ...] | None  # None keeps a dimension whole
+Rules = Mapping[str, MeshAxes]  # by logical axis
 
-# The same for what a step computes. Outside attention the tokens of a row are split over `context`;
-# inside it a row is whole and its heads are split over `tensor` and `context`.
-ACTIVATION_RULES: Rules = {
-    "batch": ("data", "fsdp"),
-    "tokens": "context",
-    "patches": "context",
-    "heads": ("tensor", "context"),
-    "mlp": "tensor",
-    "vocab": "tensor",
-    # Embeddings as they leave the table, whose columns are split: all rows, some columns.
-    "replica_batch": "data",
-    "embed": "fsdp",
+# What a generator computes with stays on its device: nothing of the weights is over `fsdp`.
+# Outside attention the tokens of a row are over `context`; inside it a row is whole and its heads
+# are over `tensor` and `context`. Between blocks tokens and patches are over both (`stream`), so that
+# what is kept of each block for the backward pass is split as well. Embeddings leave a table whose columns are split, so that all
+# rows of a replica (`replica_batch`) have some columns (`embed`).
+_RULES: Sequence[tuple[str, MeshAxes, MeshAxes, MeshAxes]] = (
+    # logical axis, parameters in training, parameters in generation, activations and batches
+    ("batch", None, None, ("data", "fsdp")),
+    ("replica_batch", None, None, "data"),
+    ("tokens", None, None, "context"),
+    ("patches", None, None, "context"),
+    ("stream", None, None, ("context", "tensor")),
+    ("embed", "fsdp", None, "fsdp"),
+    ("heads", "tensor", "tensor", ("tensor", "context")),
+    ("kv_heads", "tensor", "tensor", ("tensor", "context")),
+    ("mlp", "tensor", "tensor", "tensor"),
+    ("vocab", "tensor", "tensor", "tensor"),
+    ("merged", "tensor", "tensor", "tensor"),
+    ("layers", None, None, None),
+    ("head_dim", None, None, None),
+    ("patch", None, None, None),
+    ("qkv", None, None, None),
+    ("lora_rank", None, None, None),
+)
+TRAIN_RULES: Rules = {axis: train for axis, train, _, _ in _RULES}
+GENERATE_RULES: Rules = {axis: generate for axis, _, generate, _ in _RULES}
+ACTIVATION_RULES: Rules = {axis: activation for axis, _, _, activation in _RULES}
+
+# Logical axes of a batch's arrays by name; all others are [B, T].
+_TOKEN_AXES = ("batch", "tokens")
+_BATCH_AXES: Mapping[str, tuple[str | None, ...]] = {
+    "positions": ("batch", None, "tokens"),
+    "patches": ("batch", "patches", None),
+    "patch_frame_ids": ("batch", "patches"),
+    "patch_hw": ("batch", "patches", None),
+    "window_gather": ("batch", "patches"),
+    "window_ids": ("batch", "patches", None),  # whole slots, of which a row has a multiple
+    "merged_inverse": ("batch", "patches"),
 }
 
 # (regex over the whole path, logical axes of the leaf), first match wins.
@@ -61,30 +73,80 @@ AxesTable = Sequence[tuple[str, tuple[str, ...]]]
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of all devices with the axes of `MESH_AXES`.
 
+    Neighbours in the mesh are neighbours in the torus. Several TPU slices stand along `data`, so
+    that no other axis crosses the network between them.
+
     Args:
       sizes: Devices along each axis, 1 where absent; one axis may be -1, all that are left.
-      devices: In mesh order; default all of them.
+      devices: In mesh order where they are no TPUs; default all of them.
 
     Raises:
-      UserError: If an axis is unknown or the sizes do not multiply to the device count.
+      UserError: If an axis is unknown, the sizes do not multiply to the device count, or `data`
+        does not divide over the slices.
     """
     devices = jax.devices() if devices is None else devices
+    shape = mesh_shape(sizes, len(devices))
+    kinds = (jax.sharding.AxisType.Auto,) * len(MESH_AXES)
+    return Mesh(_arrange(shape, devices), MESH_AXES, axis_types=kinds)
+
+
+def mesh_shape(sizes: Mapping[str, int], count: int) -> tuple[int, ...]:
+    """Devices along each of `MESH_AXES`.
+
+    Args:
+      sizes: As of `make_mesh`.
+      count: Devices there are.
+
+    Raises:
+      UserError: As `make_mesh`.
+    """
     unknown = set(sizes) - set(MESH_AXES)
     if unknown:
         raise errors.UserError(f"unknown mesh axes {sorted(unknown)}; known: {MESH_AXES}")
     shape = [sizes.get(axis, 1) for axis in MESH_AXES]
     is_valid = all(size >= 1 or size == -1 for size in shape) and shape.count(-1) <= 1
     fixed = math.prod(size for size in shape if size != -1)
-    if is_valid and -1 in shape and len(devices) % fixed == 0:
-        shape[shape.index(-1)] = len(devices) // fixed
-    if not is_valid or math.prod(shape) != len(devices):
+    if is_valid and -1 in shape and count % fixed == 0:
+        shape[shape.index(-1)] = count // fixed
+    if not is_valid or math.prod(shape) != count:
         described = ", ".join(f"{axis}={sizes.get(axis, 1)}" for axis in MESH_AXES)
         raise errors.UserError(
-            f"mesh {described} does not fit {len(devices)} devices: the sizes must multiply to "
+            f"mesh {described} does not fit {count} devices: the sizes must multiply to "
             "that number, with at most one -1"
         )
-    kinds = (jax.sharding.AxisType.Auto,) * len(MESH_AXES)
-    return jax.make_mesh(tuple(shape), MESH_AXES, axis_types=kinds, devices=devices)
+    return tuple(shape)
+
+
+def num_slices(devices: Sequence[Any]) -> int:
+    """How many TPU slices the devices are in; 1 for all others.
+
+    Machines of GPUs are no slices here: the network between them is no slower than it must be
+    for any axis, and jax orders their devices by machine.
+
+    Args:
+      devices: Of one kind.
+    """
+    if devices[0].platform != "tpu":
+        return 1
+    return len({getattr(device, "slice_index", 0) for device in devices})
+
+
+def _arrange(shape: tuple[int, ...], devices: Sequence[Any]) -> np.ndarray:
+    slices, (data, *inner) = num_slices(devices), shape
+    # A torus axis may have to be shared: 64 x 2 x 2 on 16 x 16 chips.
+    if slices == 1:
+        return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    if data % slices:
+        raise errors.UserError(
+            f"mesh axis data of size {data} does not divide over {slices} slices: it must be a "
+            "multiple of them, as no other axis crosses the network between slices"
+        )
+    return mesh_utils.create_hybrid_device_mesh(
+        (data // slices, *inner),
+        (slices, *(1 for _ in inner)),
+        devices,
+        allow_split_physical_axes=True,
+    )
 
 
 def host_mesh() -> Mesh:
@@ -121,7 +183,9 @@ def _sum_over(group: tuple[str, ...], mesh: Mesh) -> jax.Array:
     )
 
 
-def param_shardings(params: Any, table: AxesTable, mesh: Mesh, rules: Rules = TRAIN_RULES) -> Any:
+def param_shardings(
+    params: Any, table: AxesTable, mesh: Mesh | AbstractMesh, rules: Rules = TRAIN_RULES
+) -> Any:
     """One NamedSharding a leaf.
 
     Args:
@@ -131,13 +195,13 @@ def param_shardings(params: Any, table: AxesTable, mesh: Mesh, rules: Rules = TR
       rules: Logical axis to mesh axes.
 
     Raises:
-      UserError: If a path has no row, two dimensions want one mesh axis, or a dimension does
-        not divide; names the parameter.
+      UserError: If a path has no row, or as `leaf_spec`; names the parameter.
     """
 
     def sharding(path: Any, leaf: Any) -> NamedSharding:
         name = path_name(path)
-        spec = leaf_spec(name, leaf.shape, logical_axes(name, table), mesh=mesh, rules=rules)
+        axes = logical_axes(name, table)
+        spec = leaf_spec(f"parameter {name}", leaf.shape, axes, mesh=mesh, rules=rules)
         return NamedSharding(mesh, spec)
 
     return jax.tree_util.tree_map_with_path(sharding, params)
@@ -152,32 +216,47 @@ def logical_axes(name: str, table: AxesTable) -> tuple[str, ...]:
 
 
 def leaf_spec(
-    name: str, shape: tuple[int, ...], axes: tuple[str, ...], *, mesh: Mesh, rules: Rules
+    name: str,
+    shape: tuple[int, ...],
+    axes: Sequence[str | None],
+    *,
+    mesh: Mesh | AbstractMesh,
+    rules: Rules,
 ) -> PartitionSpec:
     """Mesh axes of one leaf.
 
     Args:
       name: For messages.
       shape: Of the leaf.
-      axes: Its logical axes, one a dimension.
+      axes: Its logical axes, one a dimension; None keeps it whole.
       mesh: The mesh.
       rules: Logical axis to mesh axes.
 
     Raises:
-      UserError: On a collision, or a dimension that does not divide.
+      UserError: If a logical axis has no rule, two want one mesh axis, or a dimension does not
+        divide; names the leaf, the axes and their sizes.
     """
     if len(axes) != len(shape):
-        raise errors.UserError(f"parameter {name} has shape {shape} but logical axes {axes}")
-    assigned = [rules[axis] for axis in axes]
-    used = [m for entry in assigned for m in ((entry,) if isinstance(entry, str) else entry or ())]
-    if len(used) != len(set(used)):
-        raise errors.UserError(f"parameter {name}: two of its axes {axes} want one mesh axis")
+        raise errors.UserError(f"{name} has shape {shape} but logical axes {tuple(axes)}")
+    unknown = [axis for axis in axes if axis and axis not in rules]
+    if unknown:
+        raise errors.UserError(f"{name}: no rule for logical axis {unknown[0]}; known: {[*rules]}")
+    assigned = [rules[axis] if axis else None for axis in axes]
+    owners: dict[str, str] = {}
     for size, axis, entry in zip(shape, axes, assigned, strict=True):
+        for mesh_axis in _names(entry):
+            if mesh_axis in owners:
+                raise errors.UserError(
+                    f"{name}: its axes {owners[mesh_axis]} and {axis} both want mesh axis "
+                    f"{mesh_axis} of size {mesh.shape[mesh_axis]}"
+                )
+            owners[mesh_axis] = str(axis)
         parts = _axis_size(mesh, entry)
         if size % parts:
+            described = " and ".join(f"{m} of size {mesh.shape[m]}" for m in _names(entry))
             raise errors.UserError(
-                f"parameter {name}: axis {axis} of size {size} does not divide over {parts} "
-                f"devices of mesh axis {entry}"
+                f"{name}: axis {axis} of size {size} does not divide over {parts} devices, mesh "
+                f"axis {described}"
             )
     return PartitionSpec(*assigned)
 
@@ -227,9 +306,29 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, activation_spec(x.shape, axes, mesh))
 
 
-def batch_sharding(mesh: Mesh, rules: Rules = TRAIN_RULES) -> NamedSharding:
+def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Rows over the batch axes; everything else of a row whole."""
-    return NamedSharding(mesh, PartitionSpec(rules["batch"]))
+    return NamedSharding(mesh, PartitionSpec(ACTIVATION_RULES["batch"]))
+
+
+def batch_shardings(tree: Any, mesh: Mesh) -> Any:
+    """One NamedSharding an array of a batch: rows over the batch axes, tokens and patches too.
+
+    Args:
+      tree: `structs.Batch`, or its arrays or shapes by name, of all rows.
+      mesh: The mesh.
+
+    Raises:
+      UserError: If rows, tokens or patches do not divide; names the array and the axis.
+    """
+
+    def sharding(path: Any, leaf: Any) -> NamedSharding:
+        name = _last_name(path)
+        axes = _BATCH_AXES.get(name, _TOKEN_AXES)
+        spec = leaf_spec(f"batch {name}", leaf.shape, axes, mesh=mesh, rules=ACTIVATION_RULES)
+        return NamedSharding(mesh, spec)
+
+    return jax.tree_util.tree_map_with_path(sharding, tree)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -237,9 +336,9 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def batch_parts(mesh: Mesh, rules: Rules = TRAIN_RULES) -> int:
+def batch_parts(mesh: Mesh) -> int:
     """Over how many devices the rows of a batch are split."""
-    return _axis_size(mesh, rules["batch"])
+    return _axis_size(mesh, ACTIVATION_RULES["batch"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,7 +355,7 @@ class RowShare:
 
 
 def row_share(mesh: Mesh) -> RowShare:
-    """The share of this process; those of one tensor group read the same.
+    """The share of this process; those of one tensor or context group read the same.
 
     Args:
       mesh: The mesh.
@@ -264,28 +363,51 @@ def row_share(mesh: Mesh) -> RowShare:
     Raises:
       UserError: If the rows of two processes are neither the same nor apart.
     """
-    held: dict[int, set[int]] = collections.defaultdict(set)
-    parts = batch_parts(mesh)
-    for device, (rows,) in batch_sharding(mesh).devices_indices_map((parts,)).items():
-        held[device.process_index].add(rows.start or 0)
-    shares = sorted({tuple(sorted(rows)) for rows in held.values()})
-    if sum(map(len, shares)) != parts or len(set(map(len, shares))) > 1:
+    held = _held_parts(mesh)
+    shares = sorted(set(held.values()))
+    if sum(map(len, shares)) != batch_parts(mesh) or len(set(map(len, shares))) > 1:
         raise errors.UserError(
             f"the mesh {dict(mesh.shape)} gives processes rows that overlap in part; choose axes "
             f"that divide by, or into, the {jax.local_device_count()} devices of a process"
         )
-    return RowShare(shares.index(tuple(sorted(held[jax.process_index()]))), len(shares))
+    return RowShare(shares.index(held[jax.process_index()]), len(shares))
+
+
+def _held_parts(mesh: Mesh) -> dict[int, tuple[int, ...]]:
+    """By process, which of the `batch_parts` of the rows its devices hold."""
+    held: dict[int, set[int]] = collections.defaultdict(set)
+    placed = batch_sharding(mesh).devices_indices_map((batch_parts(mesh),))
+    for device, (rows,) in placed.items():
+        held[device.process_index].add(rows.start or 0)
+    return {process: tuple(sorted(parts)) for process, parts in held.items()}
 
 
 def place_batch(tree: Any, mesh: Mesh) -> Any:
     """Host arrays of this process's rows (`row_share`) to one global array a leaf.
 
     Args:
-      tree: Numpy arrays of this process's share of the rows, along the first axis.
+      tree: Numpy arrays of this process's share of the rows, whole, along the first axis.
       mesh: The mesh.
+
+    Raises:
+      UserError: As `batch_shardings`.
     """
-    sharding = batch_sharding(mesh)
-    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), tree)
+    held, parts = _held_parts(mesh)[jax.process_index()], batch_parts(mesh)
+
+    def whole(x: np.ndarray) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((len(x) * parts // len(held), *x.shape[1:]), x.dtype)
+
+    def place(x: np.ndarray, shape: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.Array:
+        rows = shape.shape[0] // parts
+
+        def read(index: Any) -> np.ndarray:
+            first = held.index((index[0].start or 0) // rows) * rows
+            return x[(slice(first, first + rows), *index[1:])]
+
+        return jax.make_array_from_callback(shape.shape, sharding, read)
+
+    shapes = jax.tree.map(whole, tree)
+    return jax.tree.map(place, tree, shapes, batch_shardings(shapes, mesh))
 
 
 def path_name(path: Any) -> str:
@@ -293,6 +415,14 @@ def path_name(path: Any) -> str:
     return "/".join(str(key.key) for key in path)
 
 
-def _axis_size(mesh: Mesh | AbstractMesh, entry: str | tuple[str, ...] | None) -> int:
-    names = (entry,) if isinstance(entry, str) else entry or ()
-    return math.prod(mesh.shape[name] for name in names)
+def _last_name(path: Any) -> str:
+    """Of a dict's or a struct's entry."""
+    return str(getattr(path[-1], "key", getattr(path[-1], "name", "")))
+
+
+def _names(entry: MeshAxes) -> tuple[str, ...]:
+    return (entry,) if isinstance(entry, str) else entry or ()
+
+
+def _axis_size(mesh: Mesh | AbstractMesh, entry: MeshAxes) -> int:
+    return math.prod(mesh.shape[name] for name in _names(entry))

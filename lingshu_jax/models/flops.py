@@ -23,24 +23,10 @@ from typing import NamedTuple
 
 import jax
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, topologies
 from lingshu_jax.models import sizes
 
 STATED_PEAK = "LINGSHU_PEAK_FLOPS"  # FLOP/s of one device, for kinds that are not listed
-# Dense bfloat16 peak of one device, FLOP/s, from the vendors' data sheets.
-PEAK_FLOPS = {
-    "NVIDIA H100 80GB HBM3": 989e12,
-    "NVIDIA H100 NVL": 835e12,
-    "NVIDIA H100 PCIe": 756e12,
-    "NVIDIA H200": 989e12,
-    "NVIDIA A100-SXM4-40GB": 312e12,
-    "NVIDIA A100-SXM4-80GB": 312e12,
-    "NVIDIA A100 80GB PCIe": 312e12,
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5": 459e12,
-    "TPU v6 lite": 918e12,
-}
 # Parts of the model in the order of the forward pass; a stack is one part.
 _CHAIN = (
     *("vision/patch_embed", "vision/blocks", "merger/norm", "merger/up", "merger/down"),
@@ -82,12 +68,27 @@ class Flops(NamedTuple):
         return self.text + self.vision
 
 
-class _Product(NamedTuple):
-    """Forward operations of one kind of product; `weight` is a path, "" in attention."""
+class Product(NamedTuple):
+    """One kind of product.
+
+    Attributes:
+      part: Where in the model.
+      weight: Path of the kernel; "" in attention.
+      forward: Operations of the forward pass.
+      is_trained: Whether the weight is.
+      is_behind: Whether anything before it is.
+    """
 
     part: str
     weight: str
     forward: float
+    is_trained: bool = False
+    is_behind: bool = False
+
+    @property
+    def passes(self) -> int:
+        """How often as many operations as the forward pass has are needed."""
+        return 1 + self.is_trained + self.is_behind if self.weight else 1 + 2 * self.is_behind
 
 
 def train_flops(size: sizes.ModelSize, work: Work, trained: Collection[str]) -> Flops:
@@ -98,16 +99,27 @@ def train_flops(size: sizes.ModelSize, work: Work, trained: Collection[str]) -> 
       work: Of the whole global batch.
       trained: Paths of the trained parameters; adapters move a part without its weights.
     """
+    totals = {"text": 0.0, "vision": 0.0}
+    for one in products(size, work, trained):
+        totals["text" if one.part.startswith("text/") else "vision"] += one.passes * one.forward
+    return Flops(**totals)
+
+
+def products(size: sizes.ModelSize, work: Work, trained: Collection[str] = ()) -> Iterator[Product]:
+    """Every kind of product of the model, and what a step needs of it.
+
+    Args:
+      size: As of `train_flops`.
+      work: As of `train_flops`.
+      trained: As of `train_flops`.
+    """
     moved = [i for i, part in enumerate(_CHAIN) if any(n.startswith(part) for n in trained)]
     lowest = min(moved, default=len(_CHAIN))
-    totals = {"text": 0.0, "vision": 0.0}
-    for part, weight, forward in (*_vision(size, work), *_text(size, work)):
-        place = _CHAIN.index(part)
+    for one in (*_vision(size, work), *_text(size, work)):
+        place = _CHAIN.index(one.part)
         # Inside a stack every layer but the first stands behind a trained one.
-        is_behind = lowest < place or (lowest == place and part in _STACKS)
-        passes = 1 + (weight in trained) + is_behind if weight else 1 + 2 * is_behind
-        totals["text" if part.startswith("text/") else "vision"] += passes * forward
-    return Flops(**totals)
+        is_behind = lowest < place or (lowest == place and one.part in _STACKS)
+        yield one._replace(is_trained=one.weight in trained, is_behind=is_behind)
 
 
 def peak_flops() -> float | None:
@@ -121,7 +133,7 @@ def peak_flops() -> float | None:
     Raises:
       UserError: If what is stated is no positive number.
     """
-    peak = _stated_peak() or PEAK_FLOPS.get(jax.devices()[0].device_kind)
+    peak = _stated_peak() or topologies.PEAK_FLOPS.get(jax.devices()[0].device_kind)
     return None if peak is None else peak * jax.device_count()
 
 
@@ -140,7 +152,7 @@ def _stated_peak() -> float | None:
     return value
 
 
-def _text(size: sizes.ModelSize, work: Work) -> Iterator[_Product]:
+def _text(size: sizes.ModelSize, work: Work) -> Iterator[Product]:
     text, part = size.text, "text/layers"
     width, heads = text.embed_dim, text.num_heads * text.head_dim
     kv_heads = text.num_kv_heads * text.head_dim
@@ -151,28 +163,28 @@ def _text(size: sizes.ModelSize, work: Work) -> Iterator[_Product]:
     }
     for name, other in outputs.items():
         forward = 2 * text.num_layers * work.tokens * width * other
-        yield _Product(part, f"{part}/{name}/kernel", forward)
+        yield Product(part, f"{part}/{name}/kernel", forward)
     # Two products of 2 n^2 operations a head and channel, of which the causal half is needed.
-    yield _Product(part, "", 2 * text.num_layers * work.token_pairs * heads)
+    yield Product(part, "", 2 * text.num_layers * work.token_pairs * heads)
     head = "text/embed/embedding" if text.tie_embeddings else _HEAD
-    yield _Product(_HEAD, head, 2 * work.targets * width * text.vocab_size)
+    yield Product(_HEAD, head, 2 * work.targets * width * text.vocab_size)
 
 
-def _vision(size: sizes.ModelSize, work: Work) -> Iterator[_Product]:
+def _vision(size: sizes.ModelSize, work: Work) -> Iterator[Product]:
     vision, part = size.vision, "vision/blocks"
     width, merged = vision.embed_dim, vision.merged_dim
     embed = 2 * work.patches * vision.geometry.patch_dim * width
-    yield _Product("vision/patch_embed", "vision/patch_embed/kernel", embed)
+    yield Product("vision/patch_embed", "vision/patch_embed/kernel", embed)
     outputs = {
         **{"attention/qkv": 3 * width, "attention/out": width},
         **{"mlp/gate": vision.mlp_dim, "mlp/up": vision.mlp_dim, "mlp/down": vision.mlp_dim},
     }
     for name, other in outputs.items():
         forward = 2 * vision.num_layers * work.patches * width * other
-        yield _Product(part, f"{part}/{name}/kernel", forward)
+        yield Product(part, f"{part}/{name}/kernel", forward)
     full = len(vision.full_attention_layers)
     pairs = full * work.frame_pairs + (vision.num_layers - full) * work.window_pairs
-    yield _Product(part, "", 4 * pairs * width)
+    yield Product(part, "", 4 * pairs * width)
     cells = work.patches / vision.geometry.cell_patches
-    yield _Product("merger/up", "merger/up/kernel", 2 * cells * merged * merged)
-    yield _Product("merger/down", "merger/down/kernel", 2 * cells * merged * size.text.embed_dim)
+    yield Product("merger/up", "merger/up/kernel", 2 * cells * merged * merged)
+    yield Product("merger/down", "merger/down/kernel", 2 * cells * merged * size.text.embed_dim)

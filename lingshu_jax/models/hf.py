@@ -196,7 +196,7 @@ def open_leaves(folder: pathlib.Path, size: sizes.ModelSize) -> dict[str, Leaf]:
 def load_params(
     folder: pathlib.Path,
     size: sizes.ModelSize,
-    dtype: jnp.dtype | None = None,
+    dtype: jnp.dtype | Mapping[str, jnp.dtype] | None = None,
     shardings: Any = None,
 ) -> layers.Params:
     """All parameters of a folder.
@@ -204,7 +204,7 @@ def load_params(
     Args:
       folder: A Hugging Face folder.
       size: What `read_config` says.
-      dtype: Of the result; None keeps the file's.
+      dtype: Of the result, one for all or by our path; None keeps the file's.
       shardings: One a leaf, for arrays on devices: each device's part alone is read. None
         gives host arrays.
 
@@ -216,7 +216,8 @@ def load_params(
     """
     params: layers.Params = {}
     for path, leaf in open_leaves(folder, size).items():
-        target = leaf.dtype if dtype is None else np.dtype(dtype)
+        own = dtype[path] if isinstance(dtype, Mapping) else dtype
+        target = leaf.dtype if own is None else np.dtype(own)
         if shardings is None:
             array = leaf[()].astype(target, copy=False)
         else:

@@ -5,12 +5,14 @@
 Axes: B batch, T tokens, D width, F MLP width, L layers.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from lingshu_jax.common import errors
@@ -18,10 +20,27 @@ from lingshu_jax.common import errors
 Params = dict[str, Any]
 ADAPTER = ("lora_a", "lora_b", "lora_scale")  # beside a kernel; models/lora.py makes them
 
-REMAT_POLICIES: dict[str, Callable[..., bool] | None] = {
-    "none": None,
-    "full": jax.checkpoint_policies.nothing_saveable,
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+# What blocks name for the policies: their input; rotated queries and keys, values; what attention
+# gives, with the log-sum-exp of each query; the same projected; the products inside the MLP.
+LAYER_INPUT, QKV, ATTENTION_OUT, MLP = "layer_input", "qkv", "attention_out", "mlp"
+ATTENDED = ("attended", "attended_log_sums")
+
+_save, _policies = jax.checkpoint_policies.save_only_these_names, jax.checkpoint_policies
+# What is kept for the backward pass beside the input of each block; the rest is computed again.
+REMAT_POLICIES: dict[str, Callable[..., Any] | None] = {
+    "none": None,  # everything is kept
+    "full": _policies.nothing_saveable,
+    "save_some": _save(*ATTENDED, ATTENTION_OUT),  # no attention is computed again
+    "save_attention": _save(QKV, *ATTENDED, ATTENTION_OUT),  # nor its products
+    "save_products": _save(QKV, *ATTENDED, ATTENTION_OUT, MLP),  # nor any other
+    "dots": _policies.dots_with_no_batch_dims_saveable,  # of the products, attention is
+    # As save_attention, but in the memory of the host, the input of each block too.
+    "offload": _policies.save_and_offload_only_these_names(
+        names_which_can_be_saved=[],
+        names_which_can_be_offloaded=[LAYER_INPUT, QKV, *ATTENDED, ATTENTION_OUT],
+        offload_src="device",
+        offload_dst="pinned_host",
+    ),
 }
 
 
@@ -86,8 +105,8 @@ class GatedMLP(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
         """Applies the MLP to the last axis."""
-        gate = self._dense(self.mlp_dim, "gate")(x)
-        up = self._dense(self.mlp_dim, "up")(x)
+        gate = checkpoint_name(self._dense(self.mlp_dim, "gate")(x), MLP)
+        up = checkpoint_name(self._dense(self.mlp_dim, "up")(x), MLP)
         return self._dense(x.shape[-1], "down")(nn.silu(gate) * up)
 
     def _dense(self, features: int, name: str) -> Dense:
@@ -100,7 +119,7 @@ class GatedMLP(nn.Module):
         )
 
 
-def stack(module: nn.Module, name: str, block: nn.Module, num_layers: int, *example: Any) -> Params:
+def stack(module: nn.Module, name: str, block: nn.Module, num_layers: int, *example: Any) -> Any:
     """Declares parameters of `num_layers` equal blocks on one leading L axis.
 
     The stack is plain `jax.vmap` and `jax.lax.scan` instead of `nn.scan`, because vision
@@ -112,6 +131,9 @@ def stack(module: nn.Module, name: str, block: nn.Module, num_layers: int, *exam
       block: One block.
       num_layers: L.
       *example: Arguments of the block.
+
+    Returns:
+      Nested dict of stacks, or what `split_stack` made of it where that is given.
     """
 
     def init_one(key: jax.Array) -> Any:
@@ -125,9 +147,22 @@ def stack(module: nn.Module, name: str, block: nn.Module, num_layers: int, *exam
     # `param` would compare the given leaves with those of init one by one, in order, which
     # adapters among them shift. Each block checks the widths of its own.
     given = module.get_variable("params", name)
+    if isinstance(given, tuple):  # of `split_stack`
+        return given
     depths = {leaf.shape[0] for leaf in jax.tree.leaves(given)}
     assert depths == {num_layers}, f"{name} holds {depths} layers, not {num_layers}"
     return given
+
+
+def split_stack(tree: Any) -> tuple[Any, ...]:
+    """Stacked layers one by one, each a stack of depth 1.
+
+    Args:
+      tree: Every leaf has a leading L axis.
+    """
+    depth = jax.tree.leaves(tree)[0].shape[0]
+    places = (slice(i, i + 1) for i in range(depth))
+    return tuple(jax.tree.map(operator.itemgetter(place), tree) for place in places)
 
 
 def remat(function: Callable[..., Any], policy: str) -> Callable[..., Any]:

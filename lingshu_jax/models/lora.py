@@ -9,8 +9,10 @@ float32 whatever the kernels are, so that frozen weights may be bfloat16 under t
 Axes: L layers (absent in the merger), r rank; in... and out... as in the kernel.
 """
 
+import functools
 import math
 import re
+import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -72,19 +74,22 @@ def add(
     return join(params, init(params, pattern, rank=rank, alpha=alpha, key=key))
 
 
-def abstract(params: layers.Params, stored: Mapping[str, tuple[int, ...]]) -> layers.Params:
-    """Shapes of parameters with the adapters that a checkpoint holds beside them.
+def abstract(params: layers.Params, stored: Mapping[str, jax.ShapeDtypeStruct]) -> layers.Params:
+    """What to read of a checkpoint so that `merge` makes these parameters of it.
 
     Args:
       params: Shapes without adapters.
-      stored: Path -> shape of what the checkpoint holds; all but adapters are ignored.
+      stored: Path -> shape of what the checkpoint holds.
+
+    Returns:
+      The same shapes with the adapters that are held beside them. A kernel that has one is read
+      in the dtype that it is held in, so that nothing is rounded before it is merged.
     """
-    adapters = {
-        name: jax.ShapeDtypeStruct(shape, jnp.float32)
-        for name, shape in stored.items()
-        if is_adapter(name)
-    }
-    return join(params, _unflatten(adapters))
+    held = {name: leaf for name, leaf in stored.items() if is_adapter(name)}
+    adapters = {name: jax.ShapeDtypeStruct(leaf.shape, jnp.float32) for name, leaf in held.items()}
+    names = {f"{name.rpartition('/')[0]}/kernel" for name in held}
+    kernels = {name: leaf for name, leaf in stored.items() if name in names}
+    return join(params, _unflatten({**kernels, **adapters}))
 
 
 def is_adapter(name: str) -> bool:
@@ -126,36 +131,40 @@ def name_leaves(module: str, adapter: Adapter) -> dict[str, Any]:
     return {f"{module}/{part}": leaf for part, leaf in zip(layers.ADAPTER, adapter, strict=True)}
 
 
-def merge(params: layers.Params) -> layers.Params:
+def merge(
+    params: layers.Params, dtypes: Mapping[str, jnp.dtype] = types.MappingProxyType({})
+) -> layers.Params:
     """The parameters with every adapter added to its kernel; the same function of the input.
 
-    Computed layer by layer in float32 and cast to the kernel's dtype.
+    Computed layer by layer in float32 and rounded once, at the end.
 
     Args:
       params: All numpy, or all jax; jit it with donated parameters where memory is short.
+      dtypes: Path -> dtype of merged kernels; of one that is absent it is the kernel's.
     """
     merged = _flatten(strip(params))
     for module, adapter in find(params).items():
         name = f"{module}/kernel"
-        merged[name] = _merge_stack(merged[name], adapter)
+        merged[name] = _merge_stack(merged[name], adapter, dtypes.get(name, merged[name].dtype))
     return _unflatten(merged)
 
 
-def merge_leaf(kernel: Any, a: Any, b: Any, scale: Any) -> Any:
-    """W + scale A B of one layer, in float32, cast to the dtype of W.
+def merge_leaf(kernel: Any, a: Any, b: Any, scale: Any, *, dtype: Any) -> Any:
+    """W + scale A B of one layer, in float32, rounded once.
 
     Args:
       kernel: W [in..., out...], numpy or jax; the others are of the same kind.
       a: [in..., r].
       b: [r, out...].
       scale: A scalar.
+      dtype: Of the result.
     """
     xp: Any = np if isinstance(kernel, np.ndarray) else jnp
     with jax.default_matmul_precision("highest"):
         update = xp.tensordot(a.astype(np.float32), b.astype(np.float32), 1)
     update *= scale
     update += kernel.astype(np.float32)
-    return update.astype(kernel.dtype)
+    return update.astype(dtype)
 
 
 class MergedLeaf:
@@ -163,19 +172,21 @@ class MergedLeaf:
 
     Attributes:
       shape: Of the kernel.
-      dtype: Of the kernel.
+      dtype: Of the result.
     """
 
-    def __init__(self, module: str, kernel: Any, adapter: Adapter):
+    def __init__(self, module: str, kernel: Any, adapter: Adapter, *, dtype: Any = None):
         """Reads nothing yet.
 
         Args:
           module: Path of the module.
           kernel: Whatever has a shape, a dtype and parts.
           adapter: Of the same kind; its parts are read with those of the kernel.
+          dtype: Of the result; None is the kernel's.
         """
         self._module, self._kernel, self._adapter = module, kernel, adapter
-        self.shape, self.dtype = tuple(kernel.shape), kernel.dtype
+        self.shape = tuple(kernel.shape)
+        self.dtype = kernel.dtype if dtype is None else np.dtype(dtype)
 
     def __getitem__(self, index: tuple[Any, ...]) -> np.ndarray:
         """A part.
@@ -192,14 +203,15 @@ class MergedLeaf:
             self._adapter.b[(*stack, slice(None), *outputs)],
             self._adapter.scale[stack],
         )
-        return merge_leaf(*(np.asarray(part) for part in parts))
+        return merge_leaf(*(np.asarray(part) for part in parts), dtype=self.dtype)
 
 
-def merge_stored(params: layers.Params) -> layers.Params:
+def merge_stored(params: layers.Params, dtype: jnp.dtype | None = None) -> layers.Params:
     """As `merge`, for leaves that read themselves part by part: nothing is computed here.
 
     Args:
       params: Leaves with shape, dtype and parts, as of `checkpoints.Checkpoints.stored_params`.
+      dtype: Of the merged kernels; None keeps each kernel's.
 
     Returns:
       The parameters without adapters; adapted kernels are `MergedLeaf`.
@@ -207,7 +219,7 @@ def merge_stored(params: layers.Params) -> layers.Params:
     merged = _flatten(strip(params))
     for module, adapter in find(params).items():
         name = f"{module}/kernel"
-        merged[name] = MergedLeaf(module, merged[name], adapter)
+        merged[name] = MergedLeaf(module, merged[name], adapter, dtype=dtype)
     return _unflatten(merged)
 
 
@@ -234,13 +246,14 @@ def _kernels(params: layers.Params) -> dict[str, Any]:
     }
 
 
-def _merge_stack(kernel: Any, adapter: Adapter) -> Any:
+def _merge_stack(kernel: Any, adapter: Adapter, dtype: Any) -> Any:
+    merge_one = functools.partial(merge_leaf, dtype=dtype)
     if adapter.scale.ndim == 0:
-        return merge_leaf(kernel, *adapter)
+        return merge_one(kernel, *adapter)
     if isinstance(kernel, np.ndarray):
-        return np.stack([merge_leaf(*one) for one in zip(kernel, *adapter, strict=True)])
+        return np.stack([merge_one(*one) for one in zip(kernel, *adapter, strict=True)])
     # One layer after the other: the float32 copies of a whole stack would not fit.
-    return jax.lax.map(lambda one: merge_leaf(*one), (kernel, *adapter))
+    return jax.lax.map(lambda one: merge_one(*one), (kernel, *adapter))
 
 
 def _flatten(params: layers.Params) -> dict[str, Any]:

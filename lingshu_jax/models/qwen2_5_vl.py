@@ -92,17 +92,22 @@ class Qwen2_5_VL(nn.Module):
     ) -> tuple[Float[Array, "B D"], text.Cache]:
         """Hidden state after one new token a row; its position is equal on all three axes."""
         axes = jnp.broadcast_to(positions[:, None, None], (positions.shape[0], 3, 1))
-        hidden, cache = self.text.step(self.embed_tokens(tokens[:, None]), axes, cache)
+        x = sharding.constrain(self.text.embed(tokens[:, None]), "batch", None, None)
+        hidden, cache = self.text.step(x, axes, cache)
         return hidden[:, 0], cache
 
-    def head_kernel(self) -> Float[Array, "D V"]:
-        """The output head."""
+    def head_kernel(self) -> Float[Array, "D V"] | Float[Array, "V D"]:
+        """The output head as it is stored; where it is tied, the embedding with its V first."""
         return self.text.head_kernel()
 
     def logits(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
         """float32 logits; only for places that are few, the loss never makes them all."""
+        head = "VD" if self.size.text.tie_embeddings else "DV"
         return jnp.einsum(
-            "...D,DV->...V", hidden, self.head_kernel(), preferred_element_type=jnp.float32
+            f"...D,{head}->...V",
+            hidden,
+            self.head_kernel().astype(self.dtype),
+            preferred_element_type=jnp.float32,
         )
 
 

@@ -12,25 +12,36 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
 from lingshu_jax.common import sharding
-from lingshu_jax.models import attention, layers, rope, sizes
+from lingshu_jax.models import attention, attention_cached, layers, rope, sizes
 
 
 @flax.struct.dataclass
 class Cache:
     """Keys and values of the tokens seen so far; an argument and a result, never hidden state.
 
+    Prompts stand apart from what follows them: a prompt is kept once for all of its samples and
+    never written again, and all rows write a new token at the same place. Keys and values may be
+    taken apart by `layers.split_stack`, as the layers' parameters.
+
     Attributes:
-      keys: Rotated keys [L, B, S, K, H].
-      values: Values [L, B, S, K, H].
-      lengths: Places in use of each row [B]; the next token goes there.
+      keys: Rotated keys of the prompts [L, R, K, S, H], heads before places.
+      values: Their values [L, R, K, S, H].
+      lengths: Prompt places in use [R].
+      new_keys: The same of the new tokens, each row its own [L, B, K, U, H]; B = R times samples.
+      new_values: Their values [L, B, K, U, H].
+      used: Places of new tokens in use [], the same for all rows.
     """
 
-    keys: Array
-    values: Array
+    keys: Any
+    values: Any
     lengths: Array
+    new_keys: Any
+    new_values: Any
+    used: Array
 
 
 class Attention(nn.Module):
@@ -80,8 +91,9 @@ class Block(nn.Module):
         self, x: Float[Array, "B T D"], angles: Float[Array, "B T F"], segments: Int[Array, "B T"]
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B T K H"], Float[Array, "B T K H"]]:
         """The block over whole rows; also the keys and values, for a cache."""
+        x = checkpoint_name(x, layers.LAYER_INPUT)
         q, k, v = (
-            sharding.constrain(y, "batch", None, "heads", None)
+            checkpoint_name(sharding.constrain(y, "batch", None, "heads", None), layers.QKV)
             for y in self.attention.project(self.norm1(x), angles)
         )
         attended = attention.attend(
@@ -89,37 +101,39 @@ class Block(nn.Module):
         )
         return self._finish(x, attended), k, v
 
-    def step(self, x, angles, *, keys, values, lengths):
-        """The block for one new token a row, after the cache's `lengths` places.
+    def step(self, x, angles, *, layer, cache):
+        """The block for one new token a row.
 
         Args:
           x: Embedded tokens [B, 1, D].
           angles: Their rotary angles [B, 1, H / 2].
-          keys: Cached keys of this layer [B, S, K, H].
-          values: Cached values of this layer [B, S, K, H].
-          lengths: Places in use [B].
+          layer: Of the new part of the cache.
+          cache: The prompt part of this layer alone, the new part of all layers.
 
         Returns:
-          The block's output [B, 1, D], and the keys and values with the new token in place.
+          The block's output [B, 1, D], and the new keys and values with the token in its place.
         """
         q, k, v = self.attention.project(self.norm1(x), angles)
-        rows = jnp.arange(x.shape[0])
-        keys = keys.at[rows, lengths].set(k[:, 0].astype(keys.dtype))
-        values = values.at[rows, lengths].set(v[:, 0].astype(values.dtype))
-        is_used = jnp.arange(keys.shape[1])[None, :] <= lengths[:, None]
-        attended = attention.attend(
-            q,
-            keys,
-            values,
-            q_segments=jnp.ones((x.shape[0], 1), jnp.int32),
-            kv_segments=is_used.astype(jnp.int32),
-            causal=False,
+
+        def put(stack, token):
+            # One place of one layer, so that XLA updates the stack where it lies.
+            place = jnp.moveaxis(token, 1, 2)[None].astype(stack.dtype)
+            return jax.lax.dynamic_update_slice(stack, place, (layer, 0, 0, cache.used, 0))
+
+        new_keys, new_values = put(cache.new_keys, k), put(cache.new_values, v)
+        attended = attention_cached.attend(
+            q[:, 0],
+            prompt=attention_cached.Part(cache.keys, cache.values),
+            lengths=cache.lengths,
+            new=attention_cached.Part(new_keys[layer], new_values[layer]),
+            used=cache.used + 1,
         )
-        return self._finish(x, attended), keys, values
+        return self._finish(x, attended[:, None]), new_keys, new_values
 
     def _finish(self, x, attended):
-        x = sharding.constrain(x + self.attention.merge(attended), "batch", "tokens", None)
-        return sharding.constrain(x + self.mlp(self.norm2(x)), "batch", "tokens", None)
+        merged = checkpoint_name(self.attention.merge(attended), layers.ATTENTION_OUT)
+        x = sharding.constrain(x + merged, "batch", "stream", None)
+        return sharding.constrain(x + self.mlp(self.norm2(x)), "batch", "stream", None)
 
 
 class Decoder(nn.Module):
@@ -168,40 +182,56 @@ class Decoder(nn.Module):
     ) -> tuple[Float[Array, "B T D"], Cache]:
         """Hidden states of one prompt a row, left-aligned, and the cache after it."""
         hidden, kept = self._run(x, positions, segments, keep_cache=True)
-        keys, values = kept
-        lengths = jnp.sum(segments > 0, axis=1).astype(jnp.int32)
-        return hidden, Cache(keys=keys, values=values, lengths=lengths)
+        keys, values = (jnp.swapaxes(leaf, 2, 3) for leaf in kept)
+        room = jnp.zeros_like(keys[:, :, :, :0])
+        return hidden, Cache(
+            keys=keys,
+            values=values,
+            lengths=jnp.sum(segments > 0, axis=1).astype(jnp.int32),
+            new_keys=room,
+            new_values=room,
+            used=jnp.int32(0),
+        )
 
     def step(
         self, x: Float[Array, "B 1 D"], positions: Int[Array, "B 3 1"], cache: Cache
     ) -> tuple[Float[Array, "B 1 D"], Cache]:
-        """Hidden states of one new token a row, and the cache with it."""
+        """Hidden states of one new token a row, and the cache with it.
+
+        The layers are scanned, or run one by one where `layers.split_stack` took them apart.
+        """
         angles = self._angles(positions)
 
         def body(carry, scanned):
-            x, keys, values = carry
-            params, layer = scanned
-            x, key, value = self._apply_block(
-                params,
-                x,
-                angles,
-                keys=keys[layer],
-                values=values[layer],
-                lengths=cache.lengths,
-                method=Block.step,
+            x, new_keys, new_values = carry
+            params, layer, keys, values = scanned
+            given = cache.replace(
+                keys=keys, values=values, new_keys=new_keys, new_values=new_values
             )
-            # The cache is carried, not stacked, so that XLA updates it in place.
-            return (x, keys.at[layer].set(key), values.at[layer].set(value)), None
+            return self._apply_block(
+                params, x, angles, layer=layer, cache=given, method=Block.step
+            ), None
 
-        carry = (x, cache.keys, cache.values)
-        scanned = (self.layers, jnp.arange(self.size.num_layers))
-        (x, keys, values), _ = jax.lax.scan(body, carry, scanned)
-        return self.norm(x), Cache(keys=keys, values=values, lengths=cache.lengths + 1)
+        def run(x, params, keys, values, new_keys, new_values):
+            depth = keys.shape[0]
+            scanned = (params, jnp.arange(depth), keys, values)
+            return jax.lax.scan(body, (x, new_keys, new_values), scanned, unroll=depth == 1)[0]
 
-    def head_kernel(self) -> Float[Array, "D V"]:
-        """The output head, in the compute dtype."""
-        kernel = self.embed.embedding.T if self.size.tie_embeddings else self.head
-        return kernel.astype(self.dtype)
+        stacks = (self.layers, cache.keys, cache.values, cache.new_keys, cache.new_values)
+        if not isinstance(self.layers, tuple):
+            x, new_keys, new_values = run(x, *stacks)
+        else:
+            new = []
+            for parts in zip(*stacks, strict=True):
+                x, *after = run(x, *parts)
+                new.append(tuple(after))
+            new_keys, new_values = zip(*new, strict=True)
+        cache = cache.replace(new_keys=new_keys, new_values=new_values, used=cache.used + 1)
+        return self.norm(x), cache
+
+    def head_kernel(self) -> Float[Array, "D V"] | Float[Array, "V D"]:
+        """The output head as it is stored; where it is tied, the embedding with its V first."""
+        return self.embed.embedding if self.size.tie_embeddings else self.head
 
     def _run(self, x, positions, segments, *, keep_cache) -> tuple[Array, Any]:
         angles = self._angles(positions)

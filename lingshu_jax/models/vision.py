@@ -20,6 +20,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
 from lingshu_jax.common import geometry as geometry_lib
@@ -39,7 +40,7 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B P D"], angles: Float[Array, "B P F"], ids: Int[Array, "B *place"]
+        self, x: Float[Array, "B P D"], angles: Float[Array, "B P F"], ids: Int[Array, " B *place"]
     ) -> Float[Array, "B P D"]:
         """Attends among the places of equal id."""
         heads = (self.size.num_heads, self.size.head_dim)
@@ -49,10 +50,15 @@ class Attention(nn.Module):
         # Rotation in float32, as the checkpoint's own code does for the tower only.
         q, k = (rope.rotate(y.astype(jnp.float32), angles).astype(x.dtype) for y in (q, k))
         if ids.ndim == 3:
-            slots = (y.reshape(*ids.shape, *heads) for y in (q, k, v))
-            out = attention.attend_slots(*slots, ids).reshape(q.shape)
+            named = (checkpoint_name(y, layers.QKV) for y in (q, k, v))
+            q, k, v = (y.reshape(*ids.shape, *heads) for y in named)
+            out = attention.attend_slots(q, k, v, ids).reshape(*x.shape[:2], *heads)
+            out = checkpoint_name(out, layers.ATTENDED[0])
         else:
-            whole = (sharding.constrain(y, "batch", None, "heads", None) for y in (q, k, v))
+            whole = (
+                checkpoint_name(sharding.constrain(y, "batch", None, "heads", None), layers.QKV)
+                for y in (q, k, v)
+            )
             out = attention.attend(
                 *whole, q_segments=ids, kv_segments=ids, causal=False, backend=self.backend
             )
@@ -69,16 +75,18 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B P D"], angles: Float[Array, "B P F"], ids: Int[Array, "B *place"]
+        self, x: Float[Array, "B P D"], angles: Float[Array, "B P F"], ids: Int[Array, " B *place"]
     ) -> Float[Array, "B P D"]:
         """Adds attention and MLP to the residual stream."""
         eps, param_dtype = self.size.rms_norm_eps, self.param_dtype
         attend = Attention(self.size, self.dtype, param_dtype, self.backend, name="attention")
         mlp = layers.GatedMLP(self.size.mlp_dim, True, self.dtype, param_dtype, name="mlp")
-        x = x + attend(layers.RMSNorm(eps, param_dtype, name="norm1")(x), angles, ids)
-        x = sharding.constrain(x, "batch", "patches", None)
+        x = checkpoint_name(x, layers.LAYER_INPUT)
+        out = attend(layers.RMSNorm(eps, param_dtype, name="norm1")(x), angles, ids)
+        x = x + checkpoint_name(out, layers.ATTENTION_OUT)
+        x = sharding.constrain(x, "batch", "stream", None)
         x = x + mlp(layers.RMSNorm(eps, param_dtype, name="norm2")(x))
-        return sharding.constrain(x, "batch", "patches", None)
+        return sharding.constrain(x, "batch", "stream", None)
 
 
 class Vision(nn.Module):
@@ -109,7 +117,7 @@ class Vision(nn.Module):
         gather = images.window_gather
         pixels = _gather(images.patches, gather)
         x = self.patch_embed(normalize(pixels, self.size.geometry).astype(self.dtype))
-        x = sharding.constrain(x, "batch", "patches", None)
+        x = sharding.constrain(x, "batch", "stream", None)
         angles = rope.vision_angles(_gather(images.patch_hw, gather), head_dim=self.size.head_dim)
         frames = _gather(images.patch_frame_ids[..., None], gather)[..., 0]
         return self._run_blocks(x, angles, frames, images.window_ids)

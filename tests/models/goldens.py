@@ -139,9 +139,9 @@ def make_batch(
     return structs.Batch.from_arrays({k: np.stack([a[k] for a in arrays]) for k in arrays[0]})
 
 
-quick_generate = compiled_quickly(static_argnames=("model", "samples", "capacity", "stop_ids"))(
-    generate.generate
-)
+quick_generate = compiled_quickly(
+    static_argnames=("model", "samples", "capacity", "stop_ids", "is_split")
+)(generate.generate)
 
 
 @compiled_quickly(static_argnames="model")

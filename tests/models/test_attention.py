@@ -76,43 +76,6 @@ def test_twin_fails(rng: np.random.Generator, twin: str) -> None:
     assert gap(inputs, out, causal=True) > MARGIN * TOLERANCE
 
 
-@CAUSAL
-def test_blocks_of_queries_equal_one_block(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, causal: bool
-) -> None:
-    inputs = make_inputs(rng, length=32, padding=5)
-    whole = run(inputs, causal=causal)
-    monkeypatch.setattr(attention, "QUERY_BLOCK", 8)
-    monkeypatch.setattr(attention, "SMALLEST_BLOCK", 2)
-    jaxpr = str(jax.make_jaxpr(lambda x: run_traced(inputs, x, causal))(inputs["q"]))
-    assert "scan" in jaxpr, "the case does not reach the path by blocks"
-    np.testing.assert_allclose(run(inputs, causal=causal), whole, rtol=0, atol=1e-6)
-    assert gap(inputs, whole, causal=causal) < TOLERANCE
-    other = run(inputs, causal=not causal)  # the queries' own places matter in every block
-    assert np.abs(other - whole)[inputs["segments"] > 0].max() > MARGIN * 1e-6
-
-
-def test_gradients_of_blocks_equal_one_block(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inputs = make_inputs(rng, length=16, padding=2)
-
-    def gradient(causal: bool = True) -> jax.Array:
-        loss = jax.grad(lambda q: jnp.sum(jnp.square(run_traced(inputs, q, causal))))
-        return jax.jit(loss)(jnp.asarray(inputs["q"]))
-
-    whole = gradient()
-    monkeypatch.setattr(attention, "QUERY_BLOCK", 4)
-    monkeypatch.setattr(attention, "SMALLEST_BLOCK", 2)
-    np.testing.assert_allclose(gradient(), whole, rtol=0, atol=1e-5)
-    assert np.abs(gradient(causal=False) - whole).max() > MARGIN * 1e-5
-
-
-def run_traced(inputs: Inputs, q: jax.Array, causal: bool) -> jax.Array:
-    k, v, segments = (jnp.asarray(inputs[name]) for name in ("k", "v", "segments"))
-    return attention.attend(q, k, v, q_segments=segments, kv_segments=segments, causal=causal)
-
-
 def test_padding_is_finite_and_unseen(rng: np.random.Generator) -> None:
     inputs = make_inputs(rng, length=13, padding=4)
     out = run(inputs, causal=True)
@@ -123,19 +86,6 @@ def test_padding_is_finite_and_unseen(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(run(noisy, causal=True)[:, :-4], out[:, :-4])
     noisy["segments"][:, -4:] = inputs["segments"][:, -5:-4]  # no padding any more
     assert (run(noisy, causal=False)[:, :-4] != out[:, :-4]).any()
-
-
-def test_a_query_that_sees_nothing_attends_uniformly(rng: np.random.Generator) -> None:
-    inputs = make_inputs(rng, length=6, padding=0)
-    ones = jnp.ones((BATCH, 6), jnp.int32)
-    out = attention.attend(
-        *(jnp.asarray(inputs[name]) for name in ("q", "k", "v")),
-        q_segments=2 * ones,
-        kv_segments=ones,
-        causal=False,
-    )
-    mean = np.repeat(inputs["v"].mean(axis=1), HEADS // KV_HEADS, axis=1)
-    np.testing.assert_allclose(out, np.broadcast_to(mean[:, None], out.shape), atol=1e-6)
 
 
 def test_the_softmax_is_float32_in_bfloat16(rng: np.random.Generator) -> None:

@@ -57,6 +57,7 @@ def run(
     *,
     samples: int = 1,
     model: qwen2_5_vl.Qwen2_5_VL = small.MODEL,
+    is_split: bool = False,
 ) -> generate.Generated:
     out = goldens.quick_generate(
         params,
@@ -67,6 +68,7 @@ def run(
         samples=samples,
         capacity=CAPACITY,
         stop_ids=STOPS,
+        is_split=is_split,
     )
     return generate.Generated(*(np.asarray(leaf) for leaf in out))
 
@@ -168,6 +170,15 @@ def test_shared_prefill_equals_separate_requests(
     np.testing.assert_allclose(shared.logprobs, drawn.logprobs, atol=1e-5)
     other = run_shared(params, prompts, sampling(1.0, range(1, 7)))
     assert (other.tokens != drawn.tokens).any(axis=1).all()
+
+
+def test_layers_taken_apart_give_the_same(
+    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Generated
+) -> None:
+    options = sampling(1.0, range(6))
+    split = run(params, prompts, options, samples=SAMPLES, is_split=True)
+    np.testing.assert_array_equal(split.tokens, drawn.tokens)
+    np.testing.assert_allclose(split.logprobs, drawn.logprobs, atol=1e-5)
 
 
 def test_a_group_equals_requests_of_their_own(

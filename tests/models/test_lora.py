@@ -197,9 +197,11 @@ def test_half_precision_kernels_are_merged_in_float32() -> None:
     half = kernel.astype(jnp.bfloat16)
     exact = half.astype(np.float32) + np.float32(0.5) * (a @ b)
     for xp in (np, jnp):
-        merged = lora.merge_leaf(xp.asarray(half), xp.asarray(a), xp.asarray(b), xp.float32(0.5))
-        assert merged.dtype == jnp.bfloat16
-        assert (np.asarray(merged) == exact.astype(jnp.bfloat16)).all()
+        leaves = [xp.asarray(leaf) for leaf in (half, a, b, np.float32(0.5))]
+        for dtype in (jnp.bfloat16, jnp.float32):
+            merged = lora.merge_leaf(*leaves, dtype=dtype)
+            assert merged.dtype == dtype
+            assert (np.asarray(merged) == exact.astype(dtype)).all()
     twice = half + (np.float32(0.5) * (a @ b)).astype(jnp.bfloat16)
     assert (twice != exact.astype(jnp.bfloat16)).any()
 
@@ -260,11 +262,14 @@ def test_a_pattern_without_a_module_lists_them(pattern: str) -> None:
 def test_a_checkpoint_tells_which_adapters_it_holds() -> None:
     params = adapted("merger/up|text/layers/mlp/down")
     shapes = qwen2_5_vl.abstract_params(small.SIZE, jnp.dtype(jnp.bfloat16))
-    stored = {name: leaf.shape for name, leaf in flat(params).items()}
+    stored = {n: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for n, leaf in flat(params).items()}
     expected = flat(lora.abstract(shapes, stored))
-    assert {n: leaf.shape for n, leaf in expected.items()} == stored
+    assert {n: x.shape for n, x in expected.items()} == {n: x.shape for n, x in stored.items()}
     dtypes = {name: leaf.dtype for name, leaf in expected.items()}
-    assert dtypes["merger/up/lora_a"] == jnp.float32 and dtypes["merger/up/kernel"] == jnp.bfloat16
+    assert dtypes["merger/up/lora_a"] == dtypes["text/layers/mlp/down/lora_scale"] == jnp.float32
+    # A kernel that is merged is read as it is held; any other one as it is wanted.
+    assert dtypes["merger/up/kernel"] == jnp.float32
+    assert dtypes["merger/up/bias"] == dtypes["text/layers/mlp/up/kernel"] == jnp.bfloat16
 
 
 def test_adapters_lie_as_their_kernels_do() -> None:

@@ -69,17 +69,11 @@ def make_images(
     return pictures, sum(sequence.num_patches for sequence in row) // 4
 
 
-@goldens.compiled_quickly(static_argnames="size")
-def scanned(
-    params: layers.Params, pictures: structs.Images, *, size: sizes.VisionSize
-) -> jax.Array:
+def scanned(params: layers.Params, pictures: structs.Images, size: sizes.VisionSize) -> Any:
     return vision.Vision(size).apply({"params": params}, pictures)
 
 
-@goldens.compiled_quickly(static_argnames="size")
-def unrolled(
-    params: layers.Params, pictures: structs.Images, *, size: sizes.VisionSize
-) -> jax.Array:
+def unrolled(params: layers.Params, pictures: structs.Images, size: sizes.VisionSize) -> Any:
     """One block after the other, each with the attention its index says."""
 
     def to_slots(values: jax.Array) -> jax.Array:
@@ -104,17 +98,57 @@ def unrolled(
     return x
 
 
+@goldens.compiled_quickly(static_argnames=("forward", "size"))
+def with_gradients(forward: Any, params: layers.Params, pictures: Any, size: Any) -> Any:
+    """Features of the real places, and gradients of a function of them."""
+
+    def objective(params: layers.Params) -> Any:
+        is_real = (pictures.window_ids > 0).reshape(pictures.window_gather.shape)
+        out = jnp.where(is_real[..., None], forward(params, pictures, size), 0.0)
+        return jnp.mean(jnp.sin(out)), out
+
+    gradients, out = jax.grad(objective, has_aux=True)(params)
+    return {"out": out, **gradients}
+
+
+def largest_gap(ours: Any, theirs: Any) -> float:
+    return max(jax.tree.leaves(jax.tree.map(goldens.gap, ours, theirs)))
+
+
 @pytest.mark.parametrize("full_layers", [(1, 3), (0, 3)], ids=["regular", "irregular"])
 def test_scans_equal_a_loop_over_blocks(
     rng: np.random.Generator, full_layers: tuple[int, ...]
 ) -> None:
     params = small.random_params()["vision"]
     pictures, _ = make_images(rng)
-    reference = unrolled(params, pictures, size=size_with(full_layers))
-    out = scanned(params, pictures, size=size_with(full_layers))
-    assert goldens.gap(out, reference) < TOLERANCE
-    other = scanned(params, pictures, size=size_with((1, 2)))
-    assert goldens.gap(other, reference) > MARGIN * TOLERANCE
+    reference = with_gradients(unrolled, params, pictures, size_with(full_layers))
+    out = with_gradients(scanned, params, pictures, size_with(full_layers))
+    assert jax.tree.structure(out["blocks"]) == jax.tree.structure(params["blocks"])
+    assert largest_gap(out, reference) < TOLERANCE
+    other = with_gradients(scanned, params, pictures, size_with((1, 2)))
+    assert largest_gap(other, reference) > MARGIN * TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("full_layers", "depth", "runs"),
+    [
+        ((7, 15, 23, 31), 32, 2),
+        ((1, 3), 4, 2),
+        ((0, 9, 21), 32, 6),
+        ((15,), 31, 3),
+        ((), 32, 1),
+    ],
+    ids=["published", "regular", "irregular", "prime_depth", "windows_only"],
+)
+def test_a_block_is_traced_once_a_run(full_layers: tuple[int, ...], depth: int, runs: int) -> None:
+    """However deep the tower is, and whatever its pattern."""
+    size = dataclasses.replace(size_with(full_layers), num_layers=depth)
+    whole = dataclasses.replace(small.SIZE, vision=size)
+    params = jax.eval_shape(lambda: small.random_params(whole)["vision"])
+    pictures, _ = make_images(np.random.default_rng(0))
+    traced = str(jax.make_jaxpr(lambda params: scanned(params, pictures, size))(params))
+    assert traced.count(" scan[") == runs + 1
+    assert traced.count("dot_general[") == 1 + 7 * runs
 
 
 @goldens.compiled_quickly()
