@@ -34,6 +34,7 @@ def _full(size: str) -> config.StageConfig:
         model=config.ModelConfig(
             init_from=config.hub_folder(size),  # 3: Qwen2.5-VL-Instruct
             param_dtype="float32",  # not stated: our choice, also of the moments
+            frozen_dtype="bfloat16",  # the text model, as it is published: nothing is lost
             compute_dtype="bfloat16",  # not stated: Citrus-V
             remat="full",  # a matter of memory
         ),

@@ -32,7 +32,9 @@ def export(
     Args:
       source: A checkpoint folder or a training workdir; its newest step is taken.
       target: The folder; it appears whole or not at all.
-      dtype: Of the tensors; None keeps what the checkpoint was trained in.
+      dtype: Of the tensors; None keeps that of each parameter in the checkpoint, where frozen
+        ones may be narrower than trained ones. config.json then names the wider of them, in which
+        a loader loses nothing.
       evaluation: Folder of an evaluation whose scores the model card shows.
 
     Raises:
@@ -43,7 +45,8 @@ def export(
         model_card.find_evaluations(evaluation)  # a wrong one fails before anything is written
     found, size = _open(source)
     folder = checkpoints.Checkpoints(found)
-    params = lora.merge_stored(_stored_params(folder, size))
+    wanted = None if dtype is None else jnp.dtype(dtype)
+    params = lora.merge_stored(_stored_params(folder, size), wanted)
     folder.close()
     assets = found / checkpoints.ASSETS
     tokenizer_files.require_tokenizer(assets)
@@ -54,7 +57,7 @@ def export(
         shutil.copytree(assets, partial, dirs_exist_ok=True)
         tokenizer_files.complete(partial)
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        hf.write_weights(params, size, partial, dtype=None if dtype is None else jnp.dtype(dtype))
+        hf.write_weights(params, size, partial, dtype=wanted)
         model_card.write(partial, source, name=target.name, evaluation=evaluation)
 
 

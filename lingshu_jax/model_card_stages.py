@@ -53,7 +53,13 @@ def _run_facts(stage: lineage.Stage) -> Facts:
     yield "optimizer", _describe_optimizer(stage.config["optim"])
     areas = " to ".join(pages.number(data[f"{end}_pixels"]) for end in ("min", "max"))
     yield "image areas", f"{areas} pixels"
-    yield "precision", f"parameters {model['param_dtype']}, products {model['compute_dtype']}"
+    yield "precision", _describe_precision(model)
+
+
+def _describe_precision(model: Row) -> str:
+    kept, frozen = model["param_dtype"], model.get("frozen_dtype")  # "" where it is the same
+    narrower = f", frozen ones {frozen}" if frozen and frozen != kept else ""
+    return f"parameters {kept}{narrower}, products {model['compute_dtype']}"
 
 
 def _rate_facts(config: Row) -> Facts:

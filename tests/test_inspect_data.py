@@ -15,7 +15,7 @@ from PIL import Image
 from configs import stage3_instruct, stage4_rl
 from lingshu_jax import inspect_data
 from lingshu_jax.common import errors
-from lingshu_jax.data import sources, tokenizer_files
+from lingshu_jax.data import batch_plans, sources, tokenizer_files
 from lingshu_jax.stages import inputs, loop
 from tests.data import dicom_files, real_rows
 
@@ -267,7 +267,7 @@ def test_fill_and_refusals_are_those_of_training(
     summary, _ = inspect_config(config, tmp_path, tokenizer_folder, rows=0)
     mixture = inputs.read_mixture(config.data, tmp_path)
     rows = inputs.encode(config.data, mixture, tokenizer_folder, workdir=tmp_path)
-    data = inputs.complete(config.data, mixture, rows, workdir=tmp_path, rows_multiple=1)
+    data = inputs.complete(config.data, mixture, rows, workdir=tmp_path, multiples=batch_plans.ONE)
     complete = dataclasses.replace(config, data=data)
     trained = loop.make_pipeline(complete, mixture, rows).fill
     assert (summary.fill.tokens, summary.fill.patches) == pytest.approx(tuple(trained))

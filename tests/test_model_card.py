@@ -286,6 +286,27 @@ def test_what_a_group_has_of_its_own(
     assert "gradient norm at most 1, z-loss 0.0001, 2 warm-up steps, then constant, at" in text
 
 
+@pytest.mark.parametrize(
+    ("frozen", "told"), [("bfloat16", ", frozen ones bfloat16"), ("float32", ""), (None, "")]
+)
+def test_the_precision_of_what_is_frozen(
+    frozen: str | None,
+    told: str,
+    tmp_path: pathlib.Path,
+    small_rows: pathlib.Path,
+    base: pathlib.Path,
+) -> None:
+    """A run of an earlier version names none."""
+    exported, workdir = write_alone(tmp_path, small_rows, base)
+    path = workdir / "config.json"
+    config = json.loads(path.read_text())
+    assert config["model"].pop("frozen_dtype") == ""
+    config["model"] |= {} if frozen is None else {"frozen_dtype": frozen}
+    path.write_text(json.dumps(config))
+    text = model_card.write(exported, workdir)
+    assert f"- precision: parameters float32{told}, products float32\n" in text
+
+
 def test_an_unfinished_run_is_called_so(
     tmp_path: pathlib.Path, small_rows: pathlib.Path, base: pathlib.Path
 ) -> None:

@@ -123,12 +123,27 @@ def _fill(
     return sorted(late)
 
 
+class Multiples(NamedTuple):
+    """What the numbers that are computed must be multiples of, for the devices to share them.
+
+    Attributes:
+      rows: Of a batch.
+      slots: Of a row.
+    """
+
+    rows: int = 1
+    slots: int = 1
+
+
+ONE = Multiples()
+
+
 def complete(
     layout: Layout,
     lengths: packing.Lengths,
     order: np.ndarray,
     *,
-    rows_multiple: int = 1,
+    multiples: Multiples = ONE,
     geometry: geometry_lib.VisionGeometry = geometry_lib.QWEN2_5_VL,
 ) -> Layout:
     """Computes the numbers that are 0; a pure function of its arguments.
@@ -137,14 +152,16 @@ def complete(
       layout: What is given.
       lengths: Of all examples.
       order: The first epoch: which examples, in which order.
-      rows_multiple: What the number of rows must be a multiple of.
+      multiples: Of what rows and slots must be.
       geometry: Size of a slot.
     """
     if not layout.patches_per_row:
         patches = fit_patches(lengths, order, layout, geometry=geometry)
+        step = multiples.slots * geometry.slot_patches
+        patches = math.ceil(patches / step) * step
         layout = dataclasses.replace(layout, patches_per_row=patches)
     if not layout.rows_per_batch:
-        rows = fit_rows(lengths[order], layout, multiple=rows_multiple, geometry=geometry)
+        rows = fit_rows(lengths[order], layout, multiple=multiples.rows, geometry=geometry)
         layout = dataclasses.replace(layout, rows_per_batch=rows)
     return layout
 

@@ -3,6 +3,7 @@
 """Our own model as a text generator: static shapes, shared prefill, live weights."""
 
 import dataclasses
+import functools
 import pathlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -12,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lingshu_jax.common import errors, structs
+from lingshu_jax.common import errors, sharding, structs
 from lingshu_jax.data import messages, packing, processor, slots
 from lingshu_jax.engines import protocol
+from lingshu_jax.models import axes, hf, qwen2_5_vl, sizes
 from lingshu_jax.models import generate as decoding  # the class has a method of that name
-from lingshu_jax.models import hf, qwen2_5_vl, sizes
 
 MIN_TOKENS, MIN_PATCHES, MIN_NEW = 128, 64, 16  # smallest compiled shapes
 
@@ -55,13 +56,13 @@ class JaxEngine:
         *,
         rows: int = 32,
     ):
-        """Takes live parameters.
+        """Takes live parameters; where they lie on a mesh, generation runs on all of it.
 
         Args:
-          params: Nested dict; replace it with `set_params`.
+          params: Nested dict of JAX arrays; replace it with `set_params`.
           model: The module they belong to, in the dtype to compute in.
           encoder: Tokenizer and image sizes.
-          rows: Answers decoded at a time.
+          rows: Answers decoded at a time; on a mesh at least one prompt for each part of a batch.
         """
         self.encoder, self._params, self._model, self._rows = encoder, params, model, rows
 
@@ -129,14 +130,19 @@ class JaxEngine:
             job = self._prepare(place, request)
             by_shape[job.shape].append(job)
         answers: list[list[protocol.Completion]] = [[] for _ in requests]
-        for shape, jobs in by_shape.items():
-            prompts = max(1, self._rows // shape.samples)
-            for start in range(0, len(jobs), prompts):
-                group = jobs[start : start + prompts]
-                for job, completions in zip(group, self._run(shape, group, prompts), strict=True):
-                    answers[job.place] = completions
-                if on_done:
-                    on_done(len(group))
+        mesh = _mesh_of(self._params)
+        with jax.set_mesh(mesh):
+            # One copy for all batches, let go at the end: training needs the memory again.
+            params = lay_out(self._params, dtype=self._model.dtype)
+            for shape, jobs in by_shape.items():
+                prompts = _num_prompts(self._rows, shape.samples, mesh)
+                for start in range(0, len(jobs), prompts):
+                    group = jobs[start : start + prompts]
+                    completions = self._run(params, shape, group, prompts)
+                    for job, several in zip(group, completions, strict=True):
+                        answers[job.place] = several
+                    if on_done:
+                        on_done(len(group))
         return answers
 
     def _prepare(self, place: int, request: protocol.Request) -> _Job:
@@ -164,7 +170,9 @@ class JaxEngine:
         )
         return _Job(place, encoded, request.sampling, shape)
 
-    def _run(self, shape: _Shape, jobs: list[_Job], prompts: int) -> list[list[Any]]:
+    def _run(
+        self, params: Any, shape: _Shape, jobs: list[_Job], prompts: int
+    ) -> list[list[protocol.Completion]]:
         """Decodes up to `prompts` jobs of one shape; missing ones are empty rows."""
         budget = packing.Budget(shape.tokens, shape.patches)
         pad_id, geometry = self.encoder.special.pad, self.encoder.geometry
@@ -176,15 +184,17 @@ class JaxEngine:
         rows += [empty] * (prompts - len(jobs))
         arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         positions = [job.encoded.next_position for job in jobs] + [0] * (prompts - len(jobs))
+        mesh = _mesh_of(params)
         out = decoding.generate(
-            self._params,
-            structs.Batch.from_arrays(arrays),
-            jnp.array(positions, jnp.int32),
+            params,
+            _place(structs.Batch.from_arrays(arrays), mesh),
+            np.array(positions, np.int32),
             _sampling(jobs, prompts, shape.samples),
             model=self._model,
             samples=shape.samples,
             capacity=shape.new_tokens,
             stop_ids=self.encoder.eos_ids,
+            is_split=mesh.devices.flat[0].platform == "cpu",
         )
         out = jax.device_get(out)
         samples = range(shape.samples)
@@ -203,6 +213,47 @@ class JaxEngine:
         )
 
 
+@functools.partial(jax.jit, static_argnames="dtype")
+def lay_out(params: Any, *, dtype: jnp.dtype) -> Any:
+    """Parameters as generation reads them: in the compute dtype, split over `tensor` alone.
+
+    In their training layout every decoded token would gather all of them.
+
+    Args:
+      params: The model's.
+      dtype: Of the activations.
+    """
+    cast = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+    mesh = sharding.active_mesh()
+    if mesh is None:
+        return cast
+    rules = sharding.GENERATE_RULES
+    places = sharding.param_shardings(cast, axes.PARAM_AXES, mesh, rules)
+    return jax.lax.with_sharding_constraint(cast, places)
+
+
+def _mesh_of(params: Any) -> jax.sharding.Mesh:
+    """The mesh that the parameters lie on, else one of the device that holds them."""
+    place = jax.tree.leaves(params)[0].sharding
+    if isinstance(place, jax.sharding.NamedSharding):
+        return place.mesh
+    return sharding.make_mesh({}, list(place.device_set))
+
+
+def _num_prompts(rows: int, samples: int, mesh: jax.sharding.Mesh) -> int:
+    """How many are decoded together: their rows, or more so that they divide over the mesh."""
+    parts = sharding.batch_parts(mesh)
+    return max(1, -(-(rows // samples) // parts)) * parts
+
+
+def _place(batch: structs.Batch, mesh: jax.sharding.Mesh) -> structs.Batch:
+    """Rows over the mesh; every process has all of them."""
+    place = sharding.batch_sharding(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_callback(x.shape, place, x.__getitem__), batch
+    )
+
+
 def _sampling(jobs: list[_Job], prompts: int, samples: int) -> decoding.Sampling:
     """A row a sample; rows without a job end at once."""
     rows = prompts * samples
@@ -215,11 +266,7 @@ def _sampling(jobs: list[_Job], prompts: int, samples: int) -> decoding.Sampling
         # Distinct streams for the samples of a request, whatever else is in the batch.
         seeds[place] = [_mix(job.sampling.seed, j) for j in range(samples)]
         new_tokens[place] = job.sampling.max_new_tokens
-    return decoding.Sampling(
-        temperature=jnp.asarray(temperature),
-        seeds=jnp.asarray(seeds),
-        max_new_tokens=jnp.asarray(new_tokens),
-    )
+    return decoding.Sampling(temperature=temperature, seeds=seeds, max_new_tokens=new_tokens)
 
 
 def _mix(seed: int, sample: int) -> int:

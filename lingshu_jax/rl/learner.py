@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the sequences of an update to the optimizer's step, pass by pass.
 
-The reference model and the old policy are read by one compiled program; gradients by another.
+The old policy and the reference model, where both are held in the same dtypes, are read by one
+compiled program; gradients by another.
 """
 
 import dataclasses
@@ -13,14 +14,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float
 
-from lingshu_jax.common import sharding, structs
+from lingshu_jax.common import sharding, structs, topologies
 from lingshu_jax.data import messages, packing
-from lingshu_jax.models import flops
+from lingshu_jax.models import flops, lora, qwen2_5_vl
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import losses, rows, step
-from lingshu_jax.stages import measures
+from lingshu_jax.stages import measures, optim
 from lingshu_jax.stages import trainer as trainer_lib
 
 Passes = list[list[rows.Row]]
@@ -34,6 +36,47 @@ class Learned(NamedTuple):
     work: flops.Work
 
 
+class Programs(NamedTuple):
+    """The jitted functions of an update; see `step` for their arguments.
+
+    Attributes:
+      logprobs: `step.token_logprobs`.
+      gradients: `step.gradient_pass`.
+      add: `step.add_passes`; the first sums are donated.
+      update: `step.update`; the state is donated.
+    """
+
+    logprobs: jax.stages.Wrapped
+    gradients: jax.stages.Wrapped
+    add: jax.stages.Wrapped
+    update: jax.stages.Wrapped
+
+
+def make_programs(
+    config: rl_config.RLConfig,
+    model: qwen2_5_vl.Qwen2_5_VL,
+    optimizer: optax.GradientTransformation,
+    *,
+    platform: str = "cpu",
+) -> Programs:
+    """The programs of a stage; nothing is compiled yet.
+
+    Args:
+      config: GRPO's part of the stage.
+      model: The model.
+      optimizer: From `optim.make_optimizer`.
+      platform: Where they will run, for the compiler's options.
+    """
+    options = make_options(config)
+    jit = functools.partial(jax.jit, compiler_options=topologies.COMPILER_OPTIONS.get(platform))
+    return Programs(
+        logprobs=jit(functools.partial(step.token_logprobs, model=model)),
+        gradients=jit(functools.partial(step.gradient_pass, model=model, options=options)),
+        add=jit(step.add_passes, donate_argnums=0),
+        update=jit(functools.partial(step.update, optimizer=optimizer), donate_argnums=0),
+    )
+
+
 class Learner:
     """Updates a trainer's state from rollouts."""
 
@@ -42,7 +85,7 @@ class Learner:
         config: rl_config.RLStageConfig,
         trainer: trainer_lib.Trainer,
         encoder: messages.Encoder,
-        reference: Any,
+        reference: optim.Leaves | None,
     ):
         """Compiles nothing yet.
 
@@ -50,19 +93,15 @@ class Learner:
           config: The stage.
           trainer: Holds model, optimizer and state.
           encoder: Tokenizer and geometry of the sequences.
-          reference: Parameters of the reference model; None where `kl_coef` is 0.
+          reference: Path -> leaf of the reference model where it is not the frozen one of the
+            trainer, which it shares; None where `kl_coef` is 0.
         """
         self._config, self._trainer, self._encoder = config, trainer, encoder
         self._reference = reference
         self._budget = packing.Budget(config.data.tokens_per_row, config.data.patches_per_row)
-        model = trainer.model
-        self._logprobs = jax.jit(functools.partial(step.token_logprobs, model=model))
-        self._gradients = jax.jit(
-            functools.partial(step.gradient_pass, model=model, options=make_options(config.rl))
-        )
-        self._add = jax.jit(step.add_passes, donate_argnums=0)
-        self._update = jax.jit(
-            functools.partial(step.update, optimizer=trainer.optimizer), donate_argnums=0
+        platform = trainer.mesh.devices.flat[0].platform
+        self._programs = make_programs(
+            config.rl, trainer.model, trainer.optimizer, platform=platform
         )
 
     def plan(self, groups: Sequence[Sequence[messages.Encoded]]) -> Passes:
@@ -85,7 +124,7 @@ class Learner:
           passes: Of that update.
         """
         params = self._trainer.state.params()
-        return [self._logprobs(params, self._place(self._assemble(one))) for one in passes]
+        return [self._programs.logprobs(params, self._place(self._assemble(one))) for one in passes]
 
     def learn(self, passes: Passes, old: OldLogprobs | None) -> Learned:
         """Takes one optimizer step.
@@ -103,11 +142,11 @@ class Learner:
             batch = self._place(arrays)
             known = {} if old is None else {"old_logprobs": old[place]}
             if self._reference is not None:
-                known["ref_logprobs"] = self._logprobs(self._reference, batch)
+                known["ref_logprobs"] = self._programs.logprobs(self._reference_params(), batch)
             batch = dataclasses.replace(batch, extras={**batch.extras, **known})
-            sums = self._gradients(state.trained, state.frozen, batch, denominator)
-            total = sums if total is None else self._add(total, sums)
-        state, values = self._update(state, total, self._trainer.leaf_rates())
+            sums = self._programs.gradients(state.trained, state.frozen, batch, denominator)
+            total = sums if total is None else self._programs.add(total, sums)
+        state, values = self._programs.update(state, total, self._trainer.leaf_rates())
         self._trainer.advance(state)
         scalars = measures.host_scalars(values, ())
         shares = sharding.row_share(self._trainer.mesh).count
@@ -116,6 +155,11 @@ class Learner:
         scalars["fill/tokens"] = work.tokens / (capacity * self._budget.tokens)
         scalars["fill/patches"] = work.patches / (capacity * self._budget.patches)
         return Learned(scalars, work)
+
+    def _reference_params(self) -> dict[str, Any]:
+        frozen = self._trainer.state.frozen.items()
+        shared = {name: leaf for name, leaf in frozen if not lora.is_adapter(name)}
+        return optim.unflatten({**shared, **(self._reference or {})})
 
     def _place(self, arrays: dict[str, np.ndarray]) -> structs.Batch:
         return structs.Batch.from_arrays(sharding.place_batch(arrays, self._trainer.mesh))

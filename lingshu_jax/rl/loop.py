@@ -20,7 +20,7 @@ from lingshu_jax.engines import jax_engine, protocol
 from lingshu_jax.models import lora
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import heldout, learner, questions, rewards, rollout, tasks
-from lingshu_jax.stages import inputs, measures, profile, run_folder
+from lingshu_jax.stages import inputs, measures, optim, profile, run_folder
 from lingshu_jax.stages import trainer as trainer_lib
 
 ROLLOUTS = "rollouts"
@@ -236,14 +236,20 @@ class _Run:
         logging.info("held out: %s", scores)
         return scores
 
-    def _reference(self) -> Any:
-        """The first weights in the compute dtype.
+    def _reference(self) -> optim.Leaves:
+        """The first weights of what is trained, in the compute dtype.
 
-        Adapters are left out: new ones add nothing.
+        Adapters are left out: new ones add nothing. Where they alone are trained nothing is read.
         """
+        groups = optim.trained_groups(self._trainer.groups)
+        trained = [name for group in groups for name in group.names]
+        names = {name for name in trained if not lora.is_adapter(name)}
+        if not names:
+            return {}
+        leaves = optim.flatten(self._trainer.first_params())
         dtype = jnp.dtype(self._config.model.compute_dtype)
         cast = jax.jit(lambda tree: jax.tree.map(lambda x: x.astype(dtype), tree))
-        return cast(lora.strip(self._trainer.first_params()))
+        return cast({name: leaf for name, leaf in leaves.items() if name in names})
 
 
 def summarise(

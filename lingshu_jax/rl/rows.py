@@ -18,7 +18,7 @@ import numpy as np
 
 from lingshu_jax.common import geometry as geometry_lib
 from lingshu_jax.data import messages, packing
-from lingshu_jax.models import attention
+from lingshu_jax.models import attention_masks
 
 Row = list[messages.Encoded]
 EXTRAS = ("advantages", "sampler_logprobs")  # what each token of a rollout carries
@@ -75,7 +75,7 @@ def assemble(
         nothing | packing.assemble(row, budget, geometry=geometry, pad_id=pad_id) for row in rows
     ]
     arrays = {name: np.stack([row[name] for row in made]) for name in made[0]}
-    arrays["segment_ids"] += arrays.pop(BRANCHES).astype(np.int32) * attention.BRANCH
+    arrays["segment_ids"] += arrays.pop(BRANCHES).astype(np.int32) * attention_masks.BRANCH
     return arrays
 
 

@@ -112,7 +112,7 @@ def gradient_pass(
 
     (value, (terms, entropy)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
     return PassSums(
-        gradients=stage_step.to_float32(gradients),
+        gradients=stage_step.in_place(stage_step.to_float32(gradients)),
         loss=value,
         means={**terms.sums, "entropy": entropy},
         maxima=terms.maxima,
@@ -171,5 +171,7 @@ def _predict(
 ) -> tuple[Array, Array]:
     hidden = qwen2_5_vl.apply(model, params, batch)
     head = qwen2_5_vl.apply(model, params, method=model.head_kernel)
-    predicted = stage_losses.token_logprobs(hidden, head, batch.tokens)
+    predicted = stage_losses.token_logprobs(
+        hidden, head, batch.tokens, is_tied=model.size.text.tie_embeddings
+    )
     return predicted.logprobs, predicted.entropies

@@ -10,10 +10,12 @@ import dataclasses
 import re
 from typing import Any, cast
 
-from lingshu_jax.common import errors
+import jax
+
+from lingshu_jax.common import errors, sharding, topologies
 from lingshu_jax.data import batch_plans, mixtures, packing, too_long
 from lingshu_jax.data import sources as data_sources
-from lingshu_jax.models import layers, sizes
+from lingshu_jax.models import attention_backends, layers, sizes
 from lingshu_jax.stages import optim_config
 
 STAGES = ("shallow_align", "deep_align", "instruct", "rl")
@@ -33,15 +35,22 @@ class ModelConfig:
         stage; "random" makes a random checkpoint of `size` in the workdir.
       size: Name in `models/sizes.py`; read only where `init_from` is "random".
       param_dtype: Of the trained parameters and the optimizer's moments.
+      frozen_dtype: What the stage does not train is read, held and saved in it; "" is
+        `param_dtype`. Adapters are float32 in any case. "bfloat16" loses nothing where the first
+        weights are bfloat16, as the published ones: they are saved bit by bit as they came. Of
+        float32 weights, which an earlier stage trained, it keeps 8 of 24 significant bits.
       compute_dtype: Of activations and matrix products.
       remat: Rematerialisation policy of the blocks.
+      attention: Backend by name, or "auto": the platform's kernel once its check has passed.
     """
 
     init_from: str
     size: str = ""
     param_dtype: str = "float32"
+    frozen_dtype: str = ""
     compute_dtype: str = "bfloat16"
     remat: str = "full"
+    attention: str = "auto"
 
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
@@ -53,8 +62,12 @@ class ModelConfig:
         for name in ("param_dtype", "compute_dtype"):
             value = getattr(self, name)
             errors.require(value in DTYPES, f"model.{name}", value, f"one of {DTYPES}")
+        frozen, allowed = self.frozen_dtype, ("", *DTYPES)
+        errors.require(frozen in allowed, "model.frozen_dtype", frozen, f"one of {allowed}")
         known = tuple(layers.REMAT_POLICIES)
         errors.require(self.remat in known, "model.remat", self.remat, f"one of {known}")
+        chosen, known = self.attention, attention_backends.NAMES
+        errors.require(chosen in known, "model.attention", chosen, f"one of {known}")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -164,24 +177,82 @@ class DataConfig:
             "positive and in order",
         )
 
+    def check_context(self, size: int) -> None:
+        """Raises UserError where tokens or patches of a row do not divide over mesh axis `context`.
+
+        Args:
+          size: Devices along it.
+        """
+        devices, slots = f"the {size} devices along mesh axis context", 64 * size
+        tokens, patches = self.tokens_per_row, self.patches_per_row
+        errors.require(
+            tokens % size == 0, "data.tokens_per_row", tokens, f"a multiple of {devices}"
+        )
+        errors.require(
+            patches % slots == 0,
+            "data.patches_per_row",
+            patches,
+            f"a multiple of {slots}, whole window slots for {devices}",
+        )
+
 
 @dataclasses.dataclass(kw_only=True)
 class MeshConfig:
-    """Devices along each mesh axis; one may be -1, all that are left."""
+    """Devices along each mesh axis; one may be -1, all that are left.
+
+    Attributes:
+      data: Replicas; several TPU slices stand along it.
+      fsdp: Parameters split, gathered when used; rows split as over `data`.
+      tensor: Heads, MLP and vocabulary split.
+      context: Tokens and patches of a row split.
+      preset: A machine of `common/topologies.py`, as "v5e-16", in place of the four; "" is none.
+    """
 
     data: int = 1
     fsdp: int = -1
     tensor: int = 1
+    context: int = 1
+    preset: str = ""
 
     def sizes(self) -> dict[str, int]:
         """By axis name."""
-        return dataclasses.asdict(self)
+        if self.preset:
+            return dict(topologies.PRESETS[self.preset].mesh)
+        return {name: getattr(self, name) for name in sharding.MESH_AXES}
+
+    def make_mesh(self) -> jax.sharding.Mesh:
+        """The mesh over all devices.
+
+        Raises:
+          UserError: If it does not fit them.
+        """
+        if self.preset:
+            wanted, devices = topologies.PRESETS[self.preset].topology, jax.devices()
+            slices = sharding.num_slices(devices)
+            is_tpu = wanted.chip.platform == "tpu"
+            errors.require(
+                wanted.devices == len(devices) and slices == (wanted.slices if is_tpu else 1),
+                "mesh.preset",
+                self.preset,
+                f"one for the {len(devices)} devices in {slices} slices that are here (it is for "
+                f"{wanted.devices} in {wanted.slices})",
+            )
+        return sharding.make_mesh(self.sizes())
 
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
-        for name, size in self.sizes().items():
+        known = ("", *topologies.PRESETS)
+        errors.require(self.preset in known, "mesh.preset", self.preset, f"one of {known}")
+        for name in sharding.MESH_AXES:
+            size, unset = getattr(self, name), getattr(type(self), name)
             errors.require(
                 size >= 1 or size == -1, f"mesh.{name}", size, ">= 1, or -1 for the rest"
+            )
+            errors.require(
+                not self.preset or size == unset,
+                f"mesh.{name}",
+                size,
+                f"left at {unset} beside the preset {self.preset}",
             )
 
 
@@ -326,6 +397,7 @@ class StageConfig:
             "tokens_per_row": data.tokens_per_row,
             "accumulation_steps": self.accumulation_steps,
             "param_dtype": model.param_dtype,
+            "frozen_dtype": model.frozen_dtype or model.param_dtype,
             "compute_dtype": model.compute_dtype,
         }
 
@@ -336,6 +408,7 @@ class StageConfig:
             part.validate()
         for part in (self.validation, self.mesh):
             part.validate()
+        self.data.check_context(max(self.mesh.sizes().get("context", 1), 1))  # -1 is known later
         errors.require(
             (self.steps > 0) != (self.epochs > 0),
             "steps and epochs",

@@ -5,7 +5,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ import tokenizers
 from lingshu_jax.common import checkpoints, errors, paths, sharding, tokens
 from lingshu_jax.data import tokenizer, tokenizer_files
 from lingshu_jax.models import axes, hf, hf_config, lora, qwen2_5_vl, sizes
+from lingshu_jax.stages import optim
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,30 +34,51 @@ class Initial:
     folder: pathlib.Path
     is_checkpoint: bool
 
-    def load(self, mesh: jax.sharding.Mesh, dtype: jnp.dtype) -> dict[str, Any]:
+    def load(
+        self, mesh: jax.sharding.Mesh, dtype: jnp.dtype | Mapping[str, jnp.dtype]
+    ) -> dict[str, Any]:
         """The parameters, each leaf in its place on the mesh; adapters of a checkpoint merged.
+
+        They are cast while they are read, each part on its own, and merged before they are cast:
+        what is rounded is rounded once.
 
         Args:
           mesh: The mesh.
-          dtype: Of the parameters.
+          dtype: Of the parameters, one for all or by path.
         """
-        shapes = qwen2_5_vl.abstract_params(self.size, dtype)
-        shardings = sharding.param_shardings(shapes, axes.PARAM_AXES, mesh)
+        shapes = self._abstract(dtype)
+        places = sharding.param_shardings(shapes, axes.PARAM_AXES, mesh)
         if not self.is_checkpoint:
-            return hf.load_params(self.folder, self.size, dtype, shardings)
+            return hf.load_params(self.folder, self.size, dtype, places)
         saved = checkpoints.Checkpoints(self.folder)
-        with_adapters = lora.abstract(shapes, saved.shapes())
-        places = sharding.param_shardings(with_adapters, axes.PARAM_AXES, mesh)
-        params = saved.restore(checkpoints.abstract(with_adapters, places)).params
+        wanted = lora.abstract(shapes, saved.shapes())
+        with_places = sharding.param_shardings(wanted, axes.PARAM_AXES, mesh)
+        params = saved.restore(checkpoints.abstract(wanted, with_places)).params
         saved.close()
-        base, adapters = lora.split(params)
-        if not adapters:
-            return base
+        return _merge(params, shapes, places) if lora.find(params) else params
 
-        def merge(base: Any, adapters: Any) -> Any:
-            return lora.merge(lora.join(base, adapters))
+    def _abstract(self, dtype: jnp.dtype | Mapping[str, jnp.dtype]) -> dict[str, Any]:
+        shapes: dict[str, Any] = {}
+        for path, shape in hf.leaf_shapes(self.size).items():
+            own = dtype[path] if isinstance(dtype, Mapping) else dtype
+            hf.insert(shapes, path, jax.ShapeDtypeStruct(shape, own))
+        return shapes
 
-        return jax.jit(merge, out_shardings=shardings, donate_argnums=0)(base, adapters)
+
+def _merge(params: Any, shapes: Any, places: Any) -> dict[str, Any]:
+    """The parameters without adapters, in the dtypes of `shapes`; what can be is donated."""
+    base, adapters = lora.split(params)
+    dtypes = {name: leaf.dtype for name, leaf in optim.flatten(shapes).items()}
+    leaves = optim.flatten(base)
+    # Memory of another dtype cannot become the result's.
+    kept = {name: leaf for name, leaf in leaves.items() if leaf.dtype == dtypes[name]}
+    others = {name: leaf for name, leaf in leaves.items() if name not in kept}
+
+    def merge(kept: Any, others: Any, adapters: Any) -> Any:
+        base = optim.unflatten({**kept, **others})
+        return lora.merge(lora.join(base, adapters), dtypes)
+
+    return jax.jit(merge, out_shardings=places, donate_argnums=0)(kept, others, adapters)
 
 
 def find(path: pathlib.Path) -> Initial:

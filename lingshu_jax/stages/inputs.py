@@ -203,7 +203,7 @@ def complete(
     rows: store.Store,
     *,
     workdir: pathlib.Path,
-    rows_multiple: int,
+    multiples: batch_plans.Multiples,
 ) -> stage_config.DataConfig:
     """The config with the numbers that are computed from the mixture.
 
@@ -214,7 +214,7 @@ def complete(
       mixture: Says what the first epoch is.
       rows: Its lengths are what the numbers are computed from.
       workdir: The run's folder.
-      rows_multiple: What the rows of a batch must be a multiple of.
+      multiples: What rows and slots must be multiples of.
     """
     before = run_folder.read_config(workdir).get("data", {})
     asked = [name for name in COMPUTED if not getattr(config, name)]
@@ -223,7 +223,7 @@ def complete(
         config.layout,
         rows.lengths,
         pipeline.first_epoch(rows, mixture.amounts, config.seed),
-        rows_multiple=rows_multiple,
+        multiples=multiples,
         geometry=rows.geometry,
     )
     for name in asked:

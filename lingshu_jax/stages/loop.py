@@ -4,19 +4,16 @@
 
 import contextlib
 import dataclasses
-import functools
 import pathlib
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lingshu_jax.common import metrics, sharding, structs
-from lingshu_jax.data import pipeline, store
+from lingshu_jax.data import batch_plans, pipeline, store
 from lingshu_jax.models import sizes
 from lingshu_jax.stages import config as stage_config
-from lingshu_jax.stages import inputs, measures, optim, profile, run_folder, step, validation
+from lingshu_jax.stages import inputs, measures, profile, run_folder, step, validation
 from lingshu_jax.stages import state as train_state
 from lingshu_jax.stages import trainer as trainer_lib
 
@@ -47,14 +44,12 @@ def run(
     if finished is not None:
         return finished
     watch = metrics.Stopwatch(useful=("step",))
-    rows_multiple = _rows_multiple(config)
+    multiples = _multiples(config)
     mixture = inputs.read_mixture(config.data, workdir, epochs=config.epochs)
     start = inputs.find_initial(config, mixture, workdir)
     _check_patterns(config, start.size)
     encoded = inputs.encode(config.data, mixture, start.assets, workdir=workdir)
-    data = inputs.complete(
-        config.data, mixture, encoded, workdir=workdir, rows_multiple=rows_multiple
-    )
+    data = inputs.complete(config.data, mixture, encoded, workdir=workdir, multiples=multiples)
     config = dataclasses.replace(config, data=data)
     batches = make_pipeline(config, mixture, encoded)
     held_out = validation.read(config, start.assets, workdir)
@@ -93,16 +88,15 @@ def run(
 
 def _check_patterns(config: stage_config.StageConfig, size: sizes.ModelSize) -> None:
     """Refuses patterns that win nothing, before rows are encoded and weights loaded."""
-    dtype = jnp.dtype(config.model.param_dtype)
-    shapes = train_state.abstract_params(size, dtype, config.lora)
-    optim.assign_groups(list(optim.flatten(shapes)), config.rules)
+    train_state.lay_out(size, config)
 
 
-def _rows_multiple(config: stage_config.StageConfig) -> int:
-    """What the rows of a batch must be a multiple of, where they are computed."""
-    parts = sharding.batch_parts(sharding.make_mesh(config.mesh.sizes()))
-    trainer_lib.check_rows(config.data.rows_per_batch, parts)
-    return parts * config.accumulation_steps
+def _multiples(config: stage_config.StageConfig) -> batch_plans.Multiples:
+    """What rows and slots must be multiples of, where they are computed."""
+    mesh = config.mesh.make_mesh()
+    trainer_lib.check_batch(config.data, mesh)
+    rows = sharding.batch_parts(mesh) * config.accumulation_steps
+    return batch_plans.Multiples(rows=rows, slots=mesh.shape["context"])
 
 
 def make_pipeline(
@@ -115,7 +109,7 @@ def make_pipeline(
       mixture: Its examples.
       encoded: The same, encoded.
     """
-    share = sharding.row_share(sharding.make_mesh(config.mesh.sizes()))
+    share = sharding.row_share(config.mesh.make_mesh())
     return pipeline.Pipeline(
         encoded,
         layout=config.data.layout,
@@ -148,16 +142,12 @@ def _train(
 ) -> list[dict[str, Any]]:
     """The loop proper; returns the metric rows of all steps of the run."""
     sources, digest = mixture.names, mixture.manifest.sha256
-    step_fn = jax.jit(
-        functools.partial(
-            step.train_step,
-            model=trainer.model,
-            optimizer=trainer.optimizer,
-            accumulation_steps=trainer.config.accumulation_steps,
-            num_sources=len(sources),
-            z_loss=trainer.config.optim.z_loss,
-        ),
-        donate_argnums=0,
+    step_fn = step.make_train_step(
+        trainer.config,
+        trainer.model,
+        trainer.optimizer,
+        num_sources=len(sources),
+        platform=trainer.mesh.devices.flat[0].platform,
     )
     profiler = profile.Profiler(trainer.config.profile_steps, trainer.workdir)
     with contextlib.ExitStack() as stack:

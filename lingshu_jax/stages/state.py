@@ -3,7 +3,7 @@
 """What training changes, how it is placed on a mesh, saved and restored."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -13,6 +13,7 @@ from absl import logging
 
 from lingshu_jax.common import checkpoints, reading, sharding
 from lingshu_jax.models import axes, lora, qwen2_5_vl, sizes
+from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import optim, optim_config
 
 
@@ -56,6 +57,52 @@ def abstract_params(
     options = {"rank": config.rank, "alpha": config.alpha}
     make = functools.partial(lora.init, shapes, config.modules, **options)
     return lora.join(shapes, jax.eval_shape(lambda key: make(key=key), jax.random.key(0)))
+
+
+class Layout(NamedTuple):
+    """What the parameters of a stage are.
+
+    Attributes:
+      shapes: Nested dict of all of them, each in the dtype that it is held and saved in.
+      groups: Which are trained, and how.
+    """
+
+    shapes: dict[str, Any]
+    groups: tuple[optim.Group, ...]
+
+    @property
+    def dtypes(self) -> dict[str, jnp.dtype]:
+        """Path -> dtype of every parameter."""
+        return {name: leaf.dtype for name, leaf in optim.flatten(self.shapes).items()}
+
+    @property
+    def widest_dtype(self) -> str:
+        """The one that holds every parameter but the adapters, for config.json."""
+        return jnp.result_type(*jax.tree.leaves(lora.strip(self.shapes))).name
+
+
+def lay_out(size: sizes.ModelSize, config: stage_config.StageConfig) -> Layout:
+    """What a stage trains and in which dtypes it holds its parameters; no values are made.
+
+    Args:
+      size: The model's sizes.
+      config: The stage.
+
+    Raises:
+      UserError: If a pattern of the stage matches no module or wins no parameter.
+    """
+    dtype = jnp.dtype(config.model.param_dtype)
+    frozen_dtype = jnp.dtype(config.model.frozen_dtype or dtype)
+    shapes = abstract_params(size, dtype, config.lora)
+    groups = optim.assign_groups(list(optim.flatten(shapes)), config.rules)
+    trained, frozen = optim.split(shapes, groups)
+    frozen = {
+        name: leaf if lora.is_adapter(name) else jax.ShapeDtypeStruct(leaf.shape, frozen_dtype)
+        for name, leaf in frozen.items()
+    }
+    leaves = {**trained, **frozen}
+    ordered = {name: leaves[name] for name in optim.flatten(shapes)}
+    return Layout(optim.unflatten(ordered), groups)
 
 
 def add_adapters(

@@ -6,6 +6,7 @@ Axes: B rows of the global batch, A accumulation steps.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,8 +16,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from lingshu_jax.common import structs
-from lingshu_jax.models import qwen2_5_vl
+from lingshu_jax.common import sharding, structs, topologies
+from lingshu_jax.models import axes, qwen2_5_vl
+from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import guard, losses, optim
 from lingshu_jax.stages import state as train_state
 
@@ -35,6 +37,40 @@ class BatchLoss(NamedTuple):
     loss: losses.WeightedSum
     by_source: losses.WeightedSum
     z: losses.WeightedSum
+
+
+def make_train_step(
+    config: stage_config.StageConfig,
+    model: qwen2_5_vl.Qwen2_5_VL,
+    optimizer: optax.GradientTransformation,
+    *,
+    num_sources: int,
+    platform: str = "cpu",
+) -> jax.stages.Wrapped:
+    """`train_step` of a stage, jitted; the state is donated.
+
+    Args:
+      config: The stage.
+      model: The model.
+      optimizer: From `optim.make_optimizer`.
+      num_sources: Sources of the mixture.
+      platform: Where it will run, for the compiler's options.
+
+    Returns:
+      A jitted function of state, batch, rates and max_loss.
+    """
+    return jax.jit(
+        functools.partial(
+            train_step,
+            model=model,
+            optimizer=optimizer,
+            accumulation_steps=config.accumulation_steps,
+            num_sources=num_sources,
+            z_loss=config.optim.z_loss,
+        ),
+        donate_argnums=0,
+        compiler_options=topologies.COMPILER_OPTIONS.get(platform),
+    )
 
 
 def train_step(
@@ -76,7 +112,7 @@ def train_step(
 
     def sums(trained: optim.Leaves, micro: structs.Batch) -> tuple[Array, Any]:
         params = optim.unflatten({**trained, **state.frozen})
-        out = batch_loss(params, micro, model=model, num_sources=num_sources, with_z=bool(z_loss))
+        out = batch_loss(params, micro, model=model, num_sources=num_sources)
         return out.loss.total + z_loss * out.z.total if z_loss else out.loss.total, out
 
     gradients, out = accumulate(sums, state.trained, batch, accumulation_steps)
@@ -109,7 +145,6 @@ def batch_loss(
     *,
     model: qwen2_5_vl.Qwen2_5_VL,
     num_sources: int,
-    with_z: bool = False,
 ) -> BatchLoss:
     """Next-token loss of a batch, whole and by source, and squares of log Z.
 
@@ -118,13 +153,12 @@ def batch_loss(
       batch: Packed rows.
       model: The model.
       num_sources: Sources of the mixture.
-      with_z: Whether a gradient flows through log Z.
     """
     hidden = qwen2_5_vl.apply(model, params, batch)
     head = qwen2_5_vl.apply(model, params, method=model.head_kernel)
     with jax.named_scope("loss"):
         logprobs, _, log_z = losses.token_logprobs(
-            hidden, head, batch.tokens, differentiate_log_z=with_z
+            hidden, head, batch.tokens, is_tied=model.size.text.tie_embeddings
         )
     weights = batch.loss_weights
     sources = jnp.where(batch.source_ids >= 0, batch.source_ids, num_sources)
@@ -160,22 +194,39 @@ def accumulate(
     """
     gradient: Callable[..., Any] = jax.grad(sums, has_aux=True)
     if accumulation_steps == 1:
-        return gradient(trained, batch)
+        gradients, out = gradient(trained, batch)
+        return in_place(gradients), out
     micro = jax.tree.map(
         lambda x: jnp.swapaxes(x.reshape(-1, accumulation_steps, *x.shape[1:]), 0, 1), batch
     )
 
     def precise(one: structs.Batch) -> Any:
         gradients, out = gradient(trained, one)
-        return to_float32(gradients), out
+        return in_place(to_float32(gradients)), out
 
     def add(total: Any, one: structs.Batch) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, total, precise(one)), None
 
-    first = jax.tree.map(lambda x: x[0], micro)
-    rest = jax.tree.map(lambda x: x[1:], micro)
-    total, _ = jax.lax.scan(add, precise(first), rest)
+    # From zeros, so that the program holds forward and backward pass once.
+    shapes = jax.eval_shape(precise, jax.tree.map(lambda x: x[0], micro))
+    gradients, out = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    total, _ = jax.lax.scan(add, (in_place(gradients), out), micro)
     return total
+
+
+def in_place(gradients: optim.Leaves) -> optim.Leaves:
+    """Gradients where their parameters lie.
+
+    What a jitted function returns, or a loop carries, may otherwise be whole on every device.
+
+    Args:
+      gradients: Path -> leaf.
+    """
+    mesh = sharding.active_mesh()
+    if mesh is None:
+        return gradients
+    places = sharding.param_shardings(optim.unflatten(gradients), axes.PARAM_AXES, mesh)
+    return jax.lax.with_sharding_constraint(gradients, optim.flatten(places))
 
 
 def to_float32(leaves: optim.Leaves) -> optim.Leaves:

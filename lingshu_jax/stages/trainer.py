@@ -14,7 +14,7 @@ import numpy as np
 import tqdm
 
 from lingshu_jax.common import checkpoints, errors, paths, runtime, sharding
-from lingshu_jax.models import hf_config, qwen2_5_vl, sizes
+from lingshu_jax.models import attention_backends, hf_config, qwen2_5_vl, sizes
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import events, guard, optim, preemption, run_folder, watchdog
 from lingshu_jax.stages import initial as initial_weights
@@ -62,16 +62,15 @@ class Trainer:
         """
         self.config, self.size, self.workdir = config, start.size, workdir
         self.total_steps, self.step = total_steps, 0
-        self.mesh = sharding.make_mesh(config.mesh.sizes())
+        self.mesh = config.mesh.make_mesh()
         sharding.connect(self.mesh)
-        check_rows(config.data.rows_per_batch, sharding.batch_parts(self.mesh))
+        check_batch(config.data, self.mesh)
         self.model = make_model(config.model, start.size)
-        dtype = jnp.dtype(config.model.param_dtype)
-        shapes = train_state.abstract_params(start.size, dtype, config.lora)
-        self.groups = optim.assign_groups(list(optim.flatten(shapes)), config.rules)
+        self._layout = train_state.lay_out(start.size, config)
+        self.groups = self._layout.groups
         self.optimizer = optim.make_optimizer(config.optim, self.groups)
         self.guard = guard.Guard(config.guard)
-        self._start, self._shapes = start, shapes
+        self._start = start
         self._is_new, self._is_due = True, False
         self._saved = checkpoints.Checkpoints(
             workdir / "checkpoints", keep=config.keep_checkpoints, clear_partial=True
@@ -80,14 +79,13 @@ class Trainer:
         self._watchdog = watchdog.Watchdog(workdir, hang_seconds=config.guard.hang_seconds)
         if runtime.is_main_host():
             run_folder.begin(config, workdir)
+            shapes, dtype = self._layout.shapes, self._layout.widest_dtype
             described = optim.describe(shapes, self.groups, config.step_settings)
             (workdir / "params.txt").write_text(described, encoding="utf-8")
             # The second where the store could not be reached when they were to be sent.
             has_assets = (self._saved.assets / "config.json").is_file()
             if self._saved.latest_step() is None or not has_assets:
-                self._saved.write_assets(
-                    start.assets, hf_config.dump(start.size, dtype=config.model.param_dtype)
-                )
+                self._saved.write_assets(start.assets, hf_config.dump(start.size, dtype=dtype))
 
     def restore(self) -> dict[str, Any]:
         """Makes the state: that of the newest checkpoint, else of the first weights.
@@ -109,18 +107,18 @@ class Trainer:
         if self._saved.latest_step() is None:
             params = self.first_params()
             return train_state.create(params, self.groups, self.optimizer, self.mesh), {}
-        wanted = train_state.abstract(self._shapes, self.groups, self.optimizer, self.mesh)
+        wanted = train_state.abstract(self._layout.shapes, self.groups, self.optimizer, self.mesh)
         return train_state.restore(self._saved, wanted, self.mesh)
 
     def first_params(self) -> dict[str, Any]:
         """The weights that the stage starts from, with new adapters, on the mesh."""
-        params = self._start.load(self.mesh, jnp.dtype(self.config.model.param_dtype))
+        params = self._start.load(self.mesh, self._layout.dtypes)
         lora = self.config.lora
         return train_state.add_adapters(params, lora, self.mesh, seed=self.config.seed)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """While the loop runs: its mesh is set, SIGTERM noted, the watchdog on; closes at the end."""
+        """While the loop runs: mesh set, SIGTERM noted, watchdog on; closes at the end."""
         self._notice.listen()
         self._watchdog.start()
         try:
@@ -238,36 +236,46 @@ class Trainer:
         return optim.leaf_rates(self.groups, self.total_steps, self.step)
 
 
-def make_model(config: stage_config.ModelConfig, size: sizes.ModelSize) -> qwen2_5_vl.Qwen2_5_VL:
+def make_model(
+    config: stage_config.ModelConfig, size: sizes.ModelSize, device: Any = None
+) -> qwen2_5_vl.Qwen2_5_VL:
     """The model as a stage computes it.
 
     Args:
-      config: Dtypes and rematerialisation.
+      config: Dtypes, rematerialisation and attention backend.
       size: The sizes.
+      device: One of those that will run it, or of a topology it is compiled for; default the
+        first that is here.
     """
+    device = jax.devices()[0] if device is None else device
     return qwen2_5_vl.Qwen2_5_VL(
         size=size,
         dtype=jnp.dtype(config.compute_dtype),
         param_dtype=jnp.dtype(config.param_dtype),
         remat=config.remat,
+        attention=attention_backends.choose(
+            config.attention, device.platform, device.device_kind, dtype=config.compute_dtype
+        ),
     )
 
 
-def check_rows(rows: int, parts: int) -> None:
+def check_batch(data: stage_config.DataConfig, mesh: jax.sharding.Mesh) -> None:
     """Refuses a batch that does not spread evenly.
 
     Args:
-      rows: Of the whole batch.
-      parts: From `sharding.batch_parts`.
+      data: Rows, tokens and patches; what is still to be computed is 0.
+      mesh: The devices.
 
     Raises:
       UserError: If it does not.
     """
-    if rows % parts:
+    parts = sharding.batch_parts(mesh)
+    if data.rows_per_batch % parts:
         raise errors.UserError(
             f"config.data.rows_per_batch must be a multiple of the {parts} devices along the mesh "
-            f"axes data and fsdp, got {rows}"
+            f"axes data and fsdp, got {data.rows_per_batch}"
         )
+    data.check_context(mesh.shape["context"])
 
 
 def progress_bar(trainer: Trainer) -> tqdm.tqdm:

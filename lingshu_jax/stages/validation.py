@@ -177,7 +177,7 @@ def read(
                 f"config.validation.sources: {name!r} gives no row to measure, the first of "
                 f"{len(reasons)} was refused: {reasons[0]}"
             )
-    mesh = sharding.make_mesh(config.mesh.sizes())
+    mesh = config.mesh.make_mesh()
     share = sharding.row_share(mesh)
     layout = dataclasses.replace(
         data.layout,

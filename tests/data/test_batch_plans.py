@@ -146,8 +146,17 @@ def test_both_numbers_are_computed() -> None:
         tokens_per_row=512, patches_per_row=0, rows_per_batch=0, sequences_per_batch=16
     )
     order = np.random.default_rng(1).permutation(640)
-    found = batch_plans.complete(layout, lengths, order, rows_multiple=4)
+    four = batch_plans.Multiples(rows=4)
+    found = batch_plans.complete(layout, lengths, order, multiples=four)
     assert found.patches_per_row > 0 and found.rows_per_batch % 4 == 0
-    assert found == batch_plans.complete(layout, lengths, order, rows_multiple=4)
+    assert found == batch_plans.complete(layout, lengths, order, multiples=four)
     assert batch_plans.complete(found, lengths, order) == found
+    alone = batch_plans.complete(layout, lengths, order).patches_per_row
+    for count in (3, 7):
+        shared = batch_plans.complete(
+            layout, lengths, order, multiples=batch_plans.Multiples(slots=count)
+        )
+        step = 64 * count
+        assert shared.patches_per_row % step == 0
+        assert alone <= shared.patches_per_row < alone + step
     batch_plans.check(batch_plans.plan_batches(lengths[order], found), lengths[order], found)

@@ -11,7 +11,7 @@ import pytest
 
 from lingshu_jax.common import structs
 from lingshu_jax.data import messages, packing
-from lingshu_jax.models import attention
+from lingshu_jax.models import attention_masks
 from lingshu_jax.rl import rows, step
 from tests import small
 from tests.models import goldens
@@ -118,7 +118,7 @@ def test_a_long_group_is_cut(groups):
 def logprobs(given, forward, *, forget_branches=False):
     passes, arrays = make(given, rows_per_pass=4)
     if forget_branches:
-        arrays["segment_ids"] %= attention.BRANCH
+        arrays["segment_ids"] %= attention_masks.BRANCH
     parts = [forward(structs.Batch.from_arrays(a)) for a in split(arrays, len(passes))]
     return targets(passes, np.concatenate(parts))
 

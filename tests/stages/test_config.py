@@ -175,6 +175,7 @@ UNKNOWN_FORMAT = (sources.Source(name="a", path="x", format="csv"),)
         ("model.init_from", "", "a folder or 'random'"),
         ("model.size", "8b", "known: tiny"),
         ("model.param_dtype", "float16", "one of ('float32', 'bfloat16')"),
+        ("model.frozen_dtype", "float16", "one of ('', 'float32', 'bfloat16')"),
         ("model.compute_dtype", "fp32", "one of ('float32', 'bfloat16')"),
         ("model.remat", "some", "one of ('none', 'full', 'dots')"),
         ("data.sources", (), "at least one source"),
@@ -231,6 +232,8 @@ UNKNOWN_FORMAT = (sources.Source(name="a", path="x", format="csv"),)
         ("profile_steps", "10", "'FIRST:END', or ''"),
         ("profile_steps", "15:10", "'FIRST:END', or ''"),
         ("mesh.fsdp", 0, ">= 1, or -1"),
+        ("mesh.context", -2, ">= 1, or -1"),
+        ("mesh.preset", "v5e-17", "v5e-16"),
     ],
 )
 def test_bad_field_is_one_clear_line(path: str, value: Any, allowed: str) -> None:
@@ -247,7 +250,8 @@ def test_the_resolved_config_is_json() -> None:
     plain = stage_config.to_dict(load("stage1_shallow_align", "tiny"))
     assert plain["optim"]["trainable"][2] == ("text/.*", None)
     assert plain["data"]["sources"][0]["name"] == "captions"
-    assert plain["mesh"] == {"data": 1, "fsdp": -1, "tensor": 1}
+    sizes = {"data": 1, "fsdp": -1, "tensor": 1, "context": 1}
+    assert plain["mesh"] == {**sizes, "preset": ""}
 
 
 if __name__ == "__main__":

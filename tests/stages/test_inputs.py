@@ -13,7 +13,7 @@ import pytest
 
 import lingshu_jax
 from lingshu_jax.common import errors
-from lingshu_jax.data import formats, manifests, mixtures, sources
+from lingshu_jax.data import batch_plans, formats, manifests, mixtures, sources
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import initial, inputs
 
@@ -179,7 +179,8 @@ def complete(
     config: stage_config.DataConfig, workdir: pathlib.Path, folder: pathlib.Path, multiple: int = 4
 ) -> tuple[int, int]:
     mixture, rows = read(config, workdir, folder)
-    found = inputs.complete(config, mixture, rows, workdir=workdir, rows_multiple=multiple)
+    multiples = batch_plans.Multiples(rows=multiple)
+    found = inputs.complete(config, mixture, rows, workdir=workdir, multiples=multiples)
     return found.patches_per_row, found.rows_per_batch
 
 

@@ -232,6 +232,7 @@ def test_rows_of_every_third_step_lose_no_second(
         ("data.rows_per_batch", 3, "rows_per_batch must be a multiple of the 8 devices .*got 3"),
         ("data.tokens_per_row", 20, "no example to read"),
         ("mesh.fsdp", 3, "does not fit 8 devices"),
+        ("mesh.preset", "v5e-16", "one for the 8 devices .* got 'v5e-16'"),
     ],
 )
 def test_bad_input_leaves_nothing_behind(

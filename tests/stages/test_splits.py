@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One global batch gives one loss and one gradient, however it is split.
 
-Cut in accumulation steps, packed, over data-parallel, fsdp and tensor devices, for both
+Cut in accumulation steps, packed, over data-parallel, fsdp, tensor and context devices, for both
 normalisations; rows hold very different numbers of trained tokens, and pictures or none. The
 optimizer is a trace without memory: its state after a step is the gradient.
 """
@@ -19,7 +19,7 @@ import optax
 import pytest
 
 from lingshu_jax.common import sharding, structs
-from lingshu_jax.data import messages
+from lingshu_jax.data import messages, packing
 from lingshu_jax.models import axes, qwen2_5_vl
 from lingshu_jax.stages import optim, step
 from lingshu_jax.stages import state as train_state
@@ -37,6 +37,7 @@ SIZE = dataclasses.replace(
     ),
 )
 MODEL = qwen2_5_vl.Qwen2_5_VL(size=SIZE)
+BUDGET = packing.Budget(tokens=96, patches=8 * 64)  # for a context axis of eight
 # Eight sequences, a row for each or packed unevenly.
 SEPARATE = tuple((i,) for i in range(ROWS))
 PACKED = ((0,), (1,), (2, 3, 5), (4,), (6, 7), (), (), ())
@@ -56,6 +57,11 @@ SPLITS = {
     "data=2 tensor=4": ({"data": 2, "tensor": 4}, 1),
     "data=2 fsdp=2 tensor=2 steps=2": ({"data": 2, "fsdp": 2, "tensor": 2}, 2),
     "tensor=8": ({"tensor": 8}, 1),
+    "context=8": ({"context": 8}, 1),
+    "fsdp=2 context=4": ({"fsdp": 2, "context": 4}, 1),
+    "tensor=2 context=2 steps=4": ({"tensor": 2, "context": 2}, 4),
+    "data=2 fsdp=2 context=2 steps=2": ({"data": 2, "fsdp": 2, "context": 2}, 2),
+    "fsdp=2 tensor=2 context=2": ({"fsdp": 2, "tensor": 2, "context": 2}, 1),
 }
 
 
@@ -115,7 +121,8 @@ def step_on(
     state = initial_state(mesh)
     rates = dict.fromkeys(state.trained, np.float32(1.0))
     placed = sharding.place_batch(batch, mesh)
-    after, metrics = compiled_step(accumulation_steps)(state, placed, rates)
+    with jax.set_mesh(mesh):
+        after, metrics = compiled_step(accumulation_steps)(state, placed, rates)
     return float(metrics["loss"]), after.opt_state.trace
 
 
@@ -150,7 +157,7 @@ def make_sequences(kind: str) -> list[messages.Encoded]:
 def make_batch(kind: str, normalization: Any, rows: Sequence[Sequence[int]]) -> structs.Batch:
     sequences = make_sequences(kind)
     packed = [[sequences[i] for i in row] for row in rows]
-    return small.make_batch(packed, normalization=normalization)
+    return small.make_batch(packed, BUDGET, normalization=normalization)
 
 
 @pytest.fixture(scope="module")
