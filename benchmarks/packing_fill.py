@@ -7,7 +7,8 @@
 DIR holds `vqa_rad` as published, `medquad/medquad_sample.jsonl.gz`, `mts_dialog/*TrainingSet.csv`
 and `tokenizer_qwen2` with vocab.json and merges.txt. The patch budget is computed from VQA-RAD
 with MedQuAD and then also used for mixtures that it was not fitted to. Every fill is over a whole
-epoch, the last rows included. Speeds are by the processor time of one thread; an image counts as
+epoch, the last rows included; the padding of slots is the share of places without a patch in the
+window slots that hold one. Speeds are by the processor time of one thread; an image counts as
 many tokens as it has in the text model, and only its header is read.
 """
 
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import slot_padding
 from lingshu_jax.data import (
     batch_plans,
     formats,
@@ -37,6 +39,7 @@ from lingshu_jax.data import (
 
 MIN_PIXELS, MAX_PIXELS = 200_704, 1_003_520  # as in the stages' configs
 TOKENS_ASKED, PATCHES_ASKED, SPEED_ASKED = 0.98, 0.90, 100_000
+SLOT_IMAGES, SLOT_PATCHES = 20_000, 16_384
 SEED = 0
 
 
@@ -154,12 +157,14 @@ class Planned(NamedTuple):
       rows: Of the epoch.
       tokens: Of the epoch.
       seconds: Of planning it, processor time.
+      padding: Of its window slots.
     """
 
     fill: pipeline.Fill
     rows: int
     tokens: int
     seconds: float
+    padding: slot_padding.Padding
 
 
 def plan(found: Encoded, layout: batch_plans.Layout) -> Planned:
@@ -178,7 +183,17 @@ def plan(found: Encoded, layout: batch_plans.Layout) -> Planned:
     tokens = int(found.rows.lengths.tokens.sum())
     rows = round(tokens / (reader.fill.tokens * layout.tokens_per_row))
     assert rows <= batches * layout.rows_per_batch
-    return Planned(reader.fill, rows, tokens, seconds)
+    return Planned(reader.fill, rows, tokens, seconds, _padding(found, layout))
+
+
+def _padding(found: Encoded, layout: batch_plans.Layout) -> slot_padding.Padding:
+    order = pipeline.first_epoch(found.rows, found.amounts, SEED)
+    lengths, geometry = found.rows.lengths[order], found.rows.geometry
+    if layout.sequences_per_batch:
+        rows = batch_plans.plan_batches(lengths, layout, geometry=geometry).rows
+    else:
+        rows = packing.plan(lengths, layout.budget, geometry=geometry).rows
+    return slot_padding.of_rows(lengths, rows, layout.patches_per_row)
 
 
 def fill_rows(data: Path, folder: Path, tokens_per_row: int) -> Iterator[tuple[Any, ...]]:
@@ -222,6 +237,19 @@ def speed_rows(
         yield name, plan(found, layout), found.seconds
 
 
+def slot_rows(data: Path) -> Iterator[tuple[str, slot_padding.Padding]]:
+    """Lines of the table of images alone: whose sizes, and what they leave empty.
+
+    Args:
+      data: The data folder.
+    """
+    drawn = slot_padding.drawn_grids(SLOT_IMAGES, SEED)
+    yield f"{SLOT_IMAGES:,} drawn sizes", slot_padding.measure(drawn, SLOT_PATCHES)
+    folder, limits = data / "vqa_rad" / "images", (MIN_PIXELS, MAX_PIXELS)
+    found = slot_padding.file_grids(folder, min_pixels=limits[0], max_pixels=limits[1])
+    yield f"{len(found)} images of VQA-RAD", slot_padding.measure(found, SLOT_PATCHES)
+
+
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -232,13 +260,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_sources(flags.data, folder)
-        print("| mixture | budget | patches a row | rows | tokens | patches | 98 % and 90 % |")
-        print("|---|---|---|---|---|---|---|")
+        print(
+            "| mixture | budget | patches a row | rows | tokens | patches | slot padding "
+            "| 98 % and 90 % |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
         for what, budget, patches, planned, enough in fill_rows(
             flags.data, folder, flags.tokens_per_row
         ):
             fill = f"{planned.fill.tokens:.1%} | {planned.fill.patches:.1%}"
+            fill += f" | {planned.padding.of_slots:.2%}"
             print(f"| {what} | {budget} | {patches:,} | {planned.rows:,} | {fill} | {enough} |")
+        print(f"\n| images alone, {SLOT_PATCHES:,} patches a row | rows | slots ", end="")
+        print("| slot padding | least possible | empty places of all rows |")
+        print("|---|---|---|---|---|---|")
+        for what, found in slot_rows(flags.data):
+            shares = f"{found.of_slots:.2%} | {found.bound:.2%} | {found.of_rows:.2%}"
+            print(f"| {what} | {found.rows:,} | {found.slots:,} | {shares} |")
+        print(f"\nasked: slot padding below {slot_padding.ASKED:.0%}")
         print("\n| source | tokens | encode and store, s | plan, s | tokens a second and core |")
         print("|---|---|---|---|---|")
         for what, planned, seconds in speed_rows(flags.data, folder, flags.tokens_per_row):
