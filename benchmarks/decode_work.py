@@ -63,7 +63,8 @@ def write(plan: Plan, folder: pathlib.Path) -> None:
       plan: What is generated.
       folder: Where to; must exist.
     """
-    np.savez(folder / train_step_sides.STEPS.format(0), **make_prompts(plan))
+    prompts: dict[str, Any] = make_prompts(plan)
+    np.savez(folder / train_step_sides.STEPS.format(0), **prompts)
     config: dict[str, Any] = hf_config.dump(plan.size, dtype=plan.dtype)
     (folder / train_step_sides.CONFIG).write_text(json.dumps(config))
     settings = dataclasses.asdict(plan)

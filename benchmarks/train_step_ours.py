@@ -38,7 +38,7 @@ class Trainer:
         """
         settings = work.settings
         self.size = hf_config.read(work.folder)
-        self.mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1})
+        self.mesh = sharding.make_mesh({}, jax.devices()[:1])
         named = {"attention": flags.attention} if flags.attention else {}
         self.model = trainer.make_model(
             config.ModelConfig(

@@ -86,14 +86,16 @@ def serve(make: Callable[[Work, argparse.Namespace], Trainer]) -> None:
     parser.add_argument("--attention", default="")
     flags = parser.parse_args()
     # What libraries print must not stand between the answers.
-    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as out:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        try:
-            for answer in _answers(make, flags):
-                print(json.dumps(answer), file=out, flush=True)
-        except Exception as error:
-            print(json.dumps({"error": in_one_line(error)}), file=out, flush=True)
-            raise
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def fail(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        print(json.dumps({"error": in_one_line(error)}), file=out, flush=True)
+        sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = fail
+    for answer in _answers(make, flags):
+        print(json.dumps(answer), file=out, flush=True)
 
 
 def _answers(
@@ -121,7 +123,7 @@ def _answers(
         }
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     """The reason, short enough for a cell of a table."""
     text = f"{type(error).__name__}: {error}"
     if any(word in text.lower() for word in OUT_OF_MEMORY):

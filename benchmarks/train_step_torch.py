@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl
 
 from benchmarks import train_step_sides
 
@@ -62,6 +63,8 @@ class Trainer:
         values = json.loads((work.folder / train_step_sides.CONFIG).read_text())
         config = transformers.Qwen2_5_VLConfig(**values)
         kind = transformers.Qwen2_5_VLForConditionalGeneration
+        # transformers has the code of flex attention for this model, but does not declare it.
+        modeling_qwen2_5_vl.Qwen2_5_VLPreTrainedModel._supports_flex_attn = True
         dtype = getattr(torch, settings["param_dtype"])
         if work.has_weights:
             model = kind.from_pretrained(

@@ -34,7 +34,7 @@ NESTING = 4
 SUPPRESSIONS = 0  # may only fall
 
 SINGLE_HOMES = ("orbax", "tensorboardX", "grain")  # each known to one module alone
-OURS = re.compile(r"\b(lingshu_jax|data_tools)\b|\bconfigs/")
+OURS = re.compile(r"\b(lingshu_jax|data_tools|benchmarks)\b|\bconfigs/")
 HEADER = ["# Copyright 2026 The lingshu_jax authors", "# SPDX-License-Identifier: Apache-2.0"]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

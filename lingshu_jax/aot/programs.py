@@ -72,7 +72,7 @@ def train_program(plan: plans.Plan, mesh: jax.sharding.Mesh) -> Program:
         stage.model,
         stage.optimizer,
         num_sources=len(config.data.sources),
-        platform=plan.topology.chip.platform,
+        device_kind=plan.topology.chip.device_kind,
     )
     args = (stage.state, _batch(plan, mesh), stage.rates, _scalar(mesh))
     return Program("train", function, args, trained=tuple(stage.state.trained))
@@ -90,10 +90,8 @@ def grpo_programs(plan: plans.Plan, mesh: jax.sharding.Mesh) -> tuple[Program, P
     """
     stage, config = _stage(plan, mesh), cast(rl_config.RLStageConfig, plan.config)
     state, trained = stage.state, tuple(stage.state.trained)
-    platform = plan.topology.chip.platform
-    jitted = learner.make_programs(
-        config.rl, stage.model, stage.optimizer, platform=platform
-    )
+    device_kind = plan.topology.chip.device_kind
+    jitted = learner.make_programs(config.rl, stage.model, stage.optimizer, device_kind=device_kind)
     names = ["advantages", "sampler_logprobs", "old_logprobs"]
     names += ["ref_logprobs"] if config.rl.kl_coef > 0 else []
     batch = _batch(plan, mesh, extras=names)

@@ -202,10 +202,14 @@ def kept_bytes(plan: plans.Plan, trained: Any) -> float:
         ("text/layers", data.tokens_per_row, text.embed_dim, of_text),
         ("vision/blocks", data.patches_per_row, width, of_vision),
     ):
-        if not stacks[name].is_behind or plan.config.model.remat == "offload":
+        if not stacks[name].is_behind:
             continue
         # The input of each block is whole over `tensor`, what is inside it is split.
         inside = sum(size for part, size in kept.items() if part not in again) / mesh["tensor"]
+        if plan.config.model.remat == "offload":
+            if name == "text/layers":
+                continue
+            inside = 0.0  # vision recomputes all
         layers = stacks[name].layers
         total += traffic.BYTES * rows_here * places * layers * (embed + inside)
     return total

@@ -19,6 +19,9 @@ _CONFIG: Any = jax.config  # its fields are made at run time, which no type chec
 # A host that is part of one of these gets its peers' addresses from the environment.
 _ADDRESSES = ("JAX_COORDINATOR_ADDRESS", "MEGASCALE_COORDINATOR_ADDRESS")
 _COUNTS = ("SLURM_JOB_NUM_NODES", "OMPI_COMM_WORLD_SIZE")
+# jax 0.10 gives reductions on a CPU to YNNPACK, which takes 15 times as long for a norm's backward
+# pass; an empty value is none of it. 0.11 has no such fault.
+_CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 # So long a process that ends waits for the others; one that failed would else keep them 5 minutes.
 _SHUTDOWN_SECONDS = 60
 
@@ -41,6 +44,7 @@ def start(*, several_hosts: bool = False) -> None:
     """
     logging.getLogger("jax").setLevel(logging.WARNING)
     _ignore_absent_accelerators()
+    _set_cpu_flag()
     several = _several_hosts()
     if several and not several_hosts:
         raise errors.UserError(
@@ -59,6 +63,13 @@ def start(*, several_hosts: bool = False) -> None:
         jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def _set_cpu_flag() -> None:
+    """Read when devices are first asked for; what the user says of it stays."""
+    given = os.environ.get("XLA_FLAGS", "")
+    if jax.__version_info__ < (0, 11) and _CPU_FLAG not in given:
+        os.environ["XLA_FLAGS"] = f"{given} {_CPU_FLAG}=".strip()
 
 
 def is_main_host() -> bool:

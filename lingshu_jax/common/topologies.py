@@ -166,9 +166,10 @@ PEAK_FLOPS = {chip.device_kind: chip.peak_flops for chip in _CHIPS} | {
     "NVIDIA A100 80GB PCIe": 312e12,
 }
 
-# Options of XLA by platform, for programs that train.
+# Options of XLA by JAX's name of the device, for programs that train. With them libtpu 0.0.52 fails
+# on programs for v6e (an internal check of asynchronous collectives); elsewhere they are not tried.
 COMPILER_OPTIONS: dict[str, dict[str, Any]] = {
-    "tpu": {
+    "TPU v5 lite": {
         # Gradients of kernels that are split on their last axis are reduced and scattered, not
         # reduced whole: MaxText's group of reduce-scatter layouts, seen to in compiled programs.
         "xla_tpu_use_minor_sharding_for_major_trivial_input": True,

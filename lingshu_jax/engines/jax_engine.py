@@ -236,6 +236,7 @@ def _mesh_of(params: Any) -> jax.sharding.Mesh:
     """The mesh that the parameters lie on, else one of the device that holds them."""
     place = jax.tree.leaves(params)[0].sharding
     if isinstance(place, jax.sharding.NamedSharding):
+        assert isinstance(place.mesh, jax.sharding.Mesh)  # of arrays, not of their descriptions
         return place.mesh
     return sharding.make_mesh({}, list(place.device_set))
 

@@ -30,7 +30,7 @@ from lingshu_jax.models import (
 # token beside a cache, a short prompt, a short row.
 DENSE_QUERIES = 192
 
-# kernel(q, k, v, q_segments, kv_segments, causal) by name.
+# kernel(q, k, v, (q_segments, kv_segments), causal=causal) by name.
 KERNELS: Mapping[str, Callable[..., Any]] = {
     "xla": attention_xla.attend,
     "splash": attention_splash.attend,
@@ -83,7 +83,7 @@ def attend(
     kernel = KERNELS[backend]
     mesh = sharding.active_mesh()
     if mesh is None:
-        return kernel(q, k, v, q_segments, kv_segments, causal)
+        return kernel(q, k, v, (q_segments, kv_segments), causal=causal)
     return _attend_sharded(kernel, mesh, (q, k, v, q_segments, kv_segments), causal=causal)
 
 
@@ -131,10 +131,10 @@ def _attend_sharded(
     return jax.shard_map(
         functools.partial(kernel, causal=causal),
         mesh=mesh,
-        in_specs=(q_spec, k_spec, k_spec, ids_spec, ids_spec),
+        in_specs=(q_spec, k_spec, k_spec, (ids_spec, ids_spec)),
         out_specs=q_spec,
         check_vma=False,
-    )(q, k, v, *ids)
+    )(q, k, v, tuple(ids))
 
 
 def attend_slots(

@@ -156,7 +156,7 @@ def gap(kernel: Callable[..., Any], case: Case, length: int) -> float:
 
     def run(attend, *arrays):
         def forward(q, k, v):
-            return attend(q, k, v, segments, segments, case.causal)
+            return attend(q, k, v, (segments, segments), causal=case.causal)
 
         def both(q, k, v, d_out):
             out, pull = jax.vjp(forward, q, k, v)

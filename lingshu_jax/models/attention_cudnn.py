@@ -34,8 +34,8 @@ def attend(
     q: Float[Array, "B T N H"],
     k: Float[Array, "B S K H"],
     v: Float[Array, "B S K H"],
-    q_segments: Int[Array, "B T"],
-    kv_segments: Int[Array, "B S"],
+    ids: tuple[Int[Array, "B T"], Int[Array, "B S"]],
+    *,
     causal: bool,
 ) -> Float[Array, "B T N H"]:
     """`attention.attend` by cuDNN, or by blocks where the ids are not those of packed documents.
@@ -44,8 +44,7 @@ def attend(
       q: Queries, already rotated.
       k: Keys, already rotated.
       v: Values.
-      q_segments: Segment id of each query.
-      kv_segments: Segment id of each key: the same, a row attends to itself.
+      ids: Segment ids of the queries and of the keys: the same, a row attends to itself.
       causal: Whether later keys are hidden.
 
     Raises:
@@ -61,16 +60,15 @@ def attend(
             f"{jax.__version__}; use 'xla'"
         )
     return jax.lax.cond(
-        jnp.array_equal(q_segments, kv_segments)
-        & attention_masks.are_documents(q_segments, DOCUMENTS),
+        jnp.array_equal(*ids) & attention_masks.are_documents(ids[0], DOCUMENTS),
         functools.partial(_attend_packed, causal=causal),
-        lambda q, k, v, ids: attention_xla.attend(q, k, v, ids, kv_segments, causal),
-        *(q, k, v, q_segments),
+        functools.partial(attention_xla.attend, causal=causal),
+        *(q, k, v, ids),
     )
 
 
 def _attend_packed(q, k, v, ids, *, causal):
-    offsets, lengths = find_documents(ids)
+    offsets, lengths = find_documents(ids[0])
     masks = fused_attention_stablehlo.MaskType
     return fused_attention_stablehlo.dot_product_attention(
         q,

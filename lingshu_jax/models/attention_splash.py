@@ -44,8 +44,8 @@ def attend(
     q: Float[Array, "B T N H"],
     k: Float[Array, "B S K H"],
     v: Float[Array, "B S K H"],
-    q_segments: Int[Array, "B T"],
-    kv_segments: Int[Array, "B S"],
+    ids: tuple[Int[Array, "B T"], Int[Array, "B S"]],
+    *,
     causal: bool,
     interpret: bool = False,
 ) -> Float[Array, "B T N H"]:
@@ -55,8 +55,7 @@ def attend(
       q: Queries, already rotated.
       k: Keys, already rotated.
       v: Values.
-      q_segments: Segment id of each query.
-      kv_segments: Segment id of each key.
+      ids: Segment ids of the queries and of the keys.
       causal: Whether later keys are hidden.
       interpret: Whether the kernel is emulated, where there is no TPU.
     """
@@ -64,42 +63,36 @@ def attend(
     # The kernel scales nothing. In float32: rounding the factor would shift every logit alike.
     q = (q.astype(jnp.float32) * width**-0.5).astype(q.dtype)
     q, k, v = (jnp.swapaxes(_fill_up(_fill_up(x, 1), 3), 1, 2) for x in (q, k, v))
-    q_ids, kv_ids = (_fill_up(x, 1, attention_xla.NOTHING) for x in (q_segments, kv_segments))
-    out: Any = _attend_rows(q, k, v, q_ids, kv_ids, (causal, interpret))
-    return jnp.swapaxes(out, 1, 2)[:, : q_segments.shape[1], :, :width]
+    q_ids, kv_ids = (_fill_up(x, 1, attention_xla.NOTHING) for x in ids)
+    out: Any = _attend_rows((q, k, v, q_ids, kv_ids), (causal, interpret))
+    return jnp.swapaxes(out, 1, 2)[:, : ids[0].shape[1], :, :width]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
-def _attend_rows(
-    q: Float[Array, "B N T H"],
-    k: Float[Array, "B K S H"],
-    v: Float[Array, "B K S H"],
-    q_ids: Int[Array, "B T"],
-    kv_ids: Int[Array, "B S"],
-    options: tuple[bool, bool],
-) -> Float[Array, "B N T H"]:
-    return _forward(q, k, v, q_ids, kv_ids, options)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _attend_rows(arrays: tuple[Array, ...], options: tuple[bool, bool]) -> Array:
+    """q, k and v with heads before tokens, ids of queries and keys; causal, interpret."""
+    return _forward(arrays, options)[0]
 
 
-def _forward(q, k, v, q_ids, kv_ids, options):
+def _forward(arrays, options):
     # Row by row: the table of block pairs is a scalar argument, which the kernel cannot batch.
     def run(row):
-        return _forward_row(*row, options=options)
+        return _forward_row(row, options)
 
-    with _precision(q.dtype):
-        out, log_sums = jax.lax.map(run, (q, k, v, q_ids, kv_ids))
+    with _precision(arrays[0].dtype):
+        out, log_sums = jax.lax.map(run, arrays)
     names = zip((out, log_sums), attention_xla.SAVED, strict=True)
     out, log_sums = (checkpoint_name(x, name) for x, name in names)
-    return out, (q, k, v, q_ids, kv_ids, out, log_sums)
+    return out, (*arrays, out, log_sums)
 
 
 def _backward(options, kept, d_out):
     def run(row):
-        return _backward_row(*row, options=options)
+        return _backward_row(row, options)
 
     with _precision(d_out.dtype):
         grads = jax.lax.map(run, (*kept, d_out))
-    return (*grads, None, None)
+    return ((*grads, None, None),)
 
 
 _attend_rows.defvjp(_forward, _backward)
@@ -111,11 +104,12 @@ def _precision(dtype: jnp.dtype) -> Any:
     return jax.default_matmul_precision("default") if is_rounded else contextlib.nullcontext()
 
 
-def _forward_row(q, k, v, q_ids, kv_ids, *, options):
+def _forward_row(row, options):
+    q, k, v, q_ids, kv_ids = row
     causal, _ = options
 
     def run(q_ids):
-        return _run_kernel(q, k, v, (q_ids, kv_ids), options)
+        return _run_kernel((q, k, v, q_ids, kv_ids), options)
 
     if not causal:
         return run(q_ids)
@@ -135,7 +129,8 @@ def _forward_row(q, k, v, q_ids, kv_ids, *, options):
     return jax.lax.cond(_is_forked(q_ids), joined, lambda: run(q_ids))
 
 
-def _backward_row(q, k, v, q_ids, kv_ids, out, log_sums, d_out, *, options):
+def _backward_row(row, options):
+    q, k, v, q_ids, kv_ids, out, log_sums, d_out = row
     causal, interpret = options
 
     def run(q_ids):
@@ -163,10 +158,10 @@ def _backward_row(q, k, v, q_ids, kv_ids, out, log_sums, d_out, *, options):
     return jax.lax.cond(_is_forked(q_ids), joined, lambda: run(q_ids))
 
 
-def _run_kernel(q, k, v, ids, options) -> tuple[Float[Array, "N T H"], Float[Array, "N T"]]:
+def _run_kernel(row, options) -> tuple[Float[Array, "N T H"], Float[Array, "N T"]]:
     """Output and log-sum-exp of the queries of one row over the keys of equal id."""
     causal, interpret = options
-    q_ids, kv_ids = ids
+    q, k, v, q_ids, kv_ids = row
     out, (log_sums,) = splash_attention_kernel._splash_attention_forward(
         _mask_info(q_ids, kv_ids, causal, axis=1),
         q,

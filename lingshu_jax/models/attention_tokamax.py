@@ -28,8 +28,8 @@ def attend(
     q: Float[Array, "B T N H"],
     k: Float[Array, "B S K H"],
     v: Float[Array, "B S K H"],
-    q_segments: Int[Array, "B T"],
-    kv_segments: Int[Array, "B S"],
+    ids: tuple[Int[Array, "B T"], Int[Array, "B S"]],
+    *,
     causal: bool,
 ) -> Float[Array, "B T N H"]:
     """`attention.attend` by tokamax, or by blocks where the ids are not those of documents.
@@ -38,18 +38,17 @@ def attend(
       q: Queries, already rotated.
       k: Keys, already rotated.
       v: Values.
-      q_segments: Segment id of each query.
-      kv_segments: Segment id of each key: the same, a row attends to itself.
+      ids: Segment ids of the queries and of the keys: the same, a row attends to itself.
       causal: Whether later keys are hidden.
 
     Raises:
       UserError: If tokamax is not installed.
     """
     return jax.lax.cond(
-        jnp.array_equal(q_segments, kv_segments) & attention_masks.are_documents(q_segments),
+        jnp.array_equal(*ids) & attention_masks.are_documents(ids[0]),
         functools.partial(_attend_ranges, causal=causal),
-        lambda q, k, v, ids: attention_xla.attend(q, k, v, ids, kv_segments, causal),
-        *(q, k, v, q_segments),
+        functools.partial(attention_xla.attend, causal=causal),
+        *(q, k, v, ids),
     )
 
 
@@ -60,7 +59,7 @@ def _attend_ranges(q, k, v, ids, *, causal):
         raise errors.UserError(
             "attention backend 'tokamax' needs pip install 'lingshu-jax[tokamax]'"
         ) from absent
-    starts, ends = (x[:, None] for x in find_ranges(ids))
+    starts, ends = (x[:, None] for x in find_ranges(ids[0]))
     mask = base.Mask(k_start=starts, k_end=None if causal else ends, is_causal=causal)
     return api.IMPLEMENTATIONS["mosaic_gpu"](q, k, v, mask=mask)
 

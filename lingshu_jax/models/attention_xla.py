@@ -36,41 +36,44 @@ SMALLEST = jnp.finfo(jnp.float32).min
 SAVED = ("attended", "attended_log_sums")
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
 def attend(
     q: Float[Array, "B T N H"],
     k: Float[Array, "B S K H"],
     v: Float[Array, "B S K H"],
-    q_segments: Int[Array, "B T"],
-    kv_segments: Int[Array, "B S"],
+    ids: tuple[Int[Array, "B T"], Int[Array, "B S"]],
+    *,
     causal: bool,
 ) -> Float[Array, "B T N H"]:
     """`attention.attend` by blocks; a query that sees no key gets zeros."""
-    return _forward(q, k, v, q_segments, kv_segments, causal)[0]
+    attended: Any = _attend((q, k, v, *ids), causal)
+    return attended
 
 
-def _forward(q, k, v, q_segments, kv_segments, causal):
-    run = functools.partial(_forward_blocks, causal=causal)
-    out, log_sums = _by_platform(run, q, k, v, q_segments, kv_segments)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _attend(arrays: tuple[Array, ...], causal: bool) -> Array:
+    return _forward(arrays, causal)[0]
+
+
+def _forward(arrays, causal):
+    out, log_sums = _by_platform(functools.partial(_forward_blocks, causal=causal), arrays)
     out, log_sums = (
         checkpoint_name(x, name) for x, name in zip((out, log_sums), SAVED, strict=True)
     )
-    return out, (q, k, v, q_segments, kv_segments, out, log_sums)
+    return out, (arrays, out, log_sums)
 
 
 def _backward(causal, kept, d_out):
-    q, k, v, q_segments, kv_segments, out, log_sums = kept
+    arrays, out, log_sums = kept
     # float32: what every probability of a query is lowered by.
     lowered = jnp.sum(d_out.astype(jnp.float32) * out.astype(jnp.float32), axis=-1)
     run = functools.partial(_backward_blocks, causal=causal)
-    grads = _by_platform(run, q, k, v, q_segments, kv_segments, d_out, log_sums, lowered)
-    return (*grads, None, None)
+    return ((*_by_platform(run, arrays, d_out, log_sums, lowered), None, None),)
 
 
-attend.defvjp(_forward, _backward)
+_attend.defvjp(_forward, _backward)
 
 
-def _by_platform(run: Callable[..., Any], *arrays: Array) -> Any:
+def _by_platform(run: Callable[..., Any], *arrays: Any) -> Any:
     """`run` with the block of the platform that the program is compiled for."""
     return jax.lax.platform_dependent(
         *arrays,
@@ -90,7 +93,8 @@ class _Pairs:
     count: Array
 
 
-def _forward_blocks(q, k, v, q_segments, kv_segments, *, causal, block):
+def _forward_blocks(arrays, *, causal, block):
+    q, k, v, q_segments, kv_segments = arrays
     heads, group = q.shape[2:], q.shape[2] // k.shape[2]
     scale = q.shape[-1] ** -0.5
     q_blocks, k_blocks, v_blocks = (_split_heads(x, k.shape[2], block) for x in (q, k, v))
@@ -123,7 +127,8 @@ def _forward_blocks(q, k, v, q_segments, kv_segments, *, causal, block):
     return _join_heads(out, heads[0], length), _join_heads(log_sums, heads[0], length)[..., 0]
 
 
-def _backward_blocks(q, k, v, q_segments, kv_segments, d_out, log_sums, lowered, *, causal, block):
+def _backward_blocks(arrays, d_out, log_sums, lowered, *, causal, block):
+    q, k, v, q_segments, kv_segments = arrays
     kv_heads, group = k.shape[2], q.shape[2] // k.shape[2]
     scale = q.shape[-1] ** -0.5
     q_blocks, k_blocks, v_blocks, d_blocks = (

@@ -6,6 +6,7 @@ Axes: R prompts, B rows (a prompt's samples stand side by side), T prompt tokens
 D width, V vocabulary.
 """
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -174,7 +175,8 @@ def _expand(cache: text.Cache, samples: int, capacity: int) -> text.Cache:
     depth, rows, heads, _, width = cache.keys.shape
     axes = (None, "batch", "kv_heads", None, None)
     room = jnp.zeros((depth, rows * samples, heads, capacity, width), cache.keys.dtype)
-    return cache.replace(
+    return dataclasses.replace(
+        cache,
         keys=sharding.constrain(cache.keys, *axes),
         values=sharding.constrain(cache.values, *axes),
         new_keys=sharding.constrain(room, *axes),
@@ -187,7 +189,7 @@ def _split(params: layers.Params, cache: text.Cache) -> tuple[layers.Params, tex
     decoder = {**params["text"], "layers": layers.split_stack(params["text"]["layers"])}
     names = ("keys", "values", "new_keys", "new_values")
     parts = {name: layers.split_stack(getattr(cache, name)) for name in names}
-    return {**params, "text": decoder}, cache.replace(**parts)
+    return {**params, "text": decoder}, dataclasses.replace(cache, **parts)
 
 
 def decode(

@@ -12,10 +12,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, sharding
 
 Params = dict[str, Any]
 ADAPTER = ("lora_a", "lora_b", "lora_scale")  # beside a kernel; models/lora.py makes them
@@ -70,6 +71,15 @@ class Dense(nn.Module):
 
     def __call__(self, inputs: Float[Array, "..."]) -> Float[Array, "..."]:
         """Applies the kernel, and the adapters where there are some."""
+        if sharding.active_mesh() is not None:
+            return self._apply(inputs)
+        # Rows and tokens as one axis: with two, XLA on a CPU transposes what stands before the
+        # gradient of the kernel, which costs as much as half the product.
+        batch = inputs.shape[: inputs.ndim - np.size(self.axis)]
+        out = self._apply(inputs.reshape(-1, *inputs.shape[len(batch) :]))
+        return out.reshape(*batch, *out.shape[1:])
+
+    def _apply(self, inputs: Float[Array, "..."]) -> Float[Array, "..."]:
         out = self.product(inputs)
         if not self.has_variable("params", ADAPTER[0]):
             return out

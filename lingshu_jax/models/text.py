@@ -6,6 +6,7 @@ Axes: B rows, T tokens, S cache places, D width, N query heads, K key/value head
 width, L layers.
 """
 
+import dataclasses
 from typing import Any
 
 import flax.linen as nn
@@ -205,28 +206,31 @@ class Decoder(nn.Module):
         def body(carry, scanned):
             x, new_keys, new_values = carry
             params, layer, keys, values = scanned
-            given = cache.replace(
-                keys=keys, values=values, new_keys=new_keys, new_values=new_values
+            given = dataclasses.replace(
+                cache, keys=keys, values=values, new_keys=new_keys, new_values=new_values
             )
             return self._apply_block(
                 params, x, angles, layer=layer, cache=given, method=Block.step
             ), None
 
-        def run(x, params, keys, values, new_keys, new_values):
+        def run(x, stack):
+            params, keys, values, new_keys, new_values = stack
             depth = keys.shape[0]
             scanned = (params, jnp.arange(depth), keys, values)
             return jax.lax.scan(body, (x, new_keys, new_values), scanned, unroll=depth == 1)[0]
 
         stacks = (self.layers, cache.keys, cache.values, cache.new_keys, cache.new_values)
         if not isinstance(self.layers, tuple):
-            x, new_keys, new_values = run(x, *stacks)
+            x, new_keys, new_values = run(x, stacks)
         else:
             new = []
-            for parts in zip(*stacks, strict=True):
-                x, *after = run(x, *parts)
+            for part in zip(*stacks, strict=True):
+                x, *after = run(x, part)
                 new.append(tuple(after))
             new_keys, new_values = zip(*new, strict=True)
-        cache = cache.replace(new_keys=new_keys, new_values=new_values, used=cache.used + 1)
+        cache = dataclasses.replace(
+            cache, new_keys=new_keys, new_values=new_values, used=cache.used + 1
+        )
         return self.norm(x), cache
 
     def head_kernel(self) -> Float[Array, "D V"] | Float[Array, "V D"]:

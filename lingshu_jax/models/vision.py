@@ -127,7 +127,9 @@ class Vision(nn.Module):
         period = pattern_period(self.size.full_attention_layers, self.size.num_layers)
         runs = attention_runs(self.size.full_attention_layers, period)
         stacked = jax.tree.map(lambda leaf: leaf.reshape(-1, period, *leaf.shape[1:]), self.blocks)
-        forward = layers.remat(self._forward_block, self.remat)
+        # libtpu 0.0.52 compiles no offloading from nested scans.
+        policy = "full" if self.remat == "offload" else self.remat
+        forward = layers.remat(self._forward_block, policy)
 
         def run_period(x, params):
             for start, stop, is_full in runs:

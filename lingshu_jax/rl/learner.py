@@ -57,7 +57,7 @@ def make_programs(
     model: qwen2_5_vl.Qwen2_5_VL,
     optimizer: optax.GradientTransformation,
     *,
-    platform: str = "cpu",
+    device_kind: str = "",
 ) -> Programs:
     """The programs of a stage; nothing is compiled yet.
 
@@ -65,10 +65,10 @@ def make_programs(
       config: GRPO's part of the stage.
       model: The model.
       optimizer: From `optim.make_optimizer`.
-      platform: Where they will run, for the compiler's options.
+      device_kind: JAX's name of the devices, for the compiler's options.
     """
     options = make_options(config)
-    jit = functools.partial(jax.jit, compiler_options=topologies.COMPILER_OPTIONS.get(platform))
+    jit = functools.partial(jax.jit, compiler_options=topologies.COMPILER_OPTIONS.get(device_kind))
     return Programs(
         logprobs=jit(functools.partial(step.token_logprobs, model=model)),
         gradients=jit(functools.partial(step.gradient_pass, model=model, options=options)),
@@ -99,9 +99,9 @@ class Learner:
         self._config, self._trainer, self._encoder = config, trainer, encoder
         self._reference = reference
         self._budget = packing.Budget(config.data.tokens_per_row, config.data.patches_per_row)
-        platform = trainer.mesh.devices.flat[0].platform
+        device_kind = trainer.mesh.devices.flat[0].device_kind
         self._programs = make_programs(
-            config.rl, trainer.model, trainer.optimizer, platform=platform
+            config.rl, trainer.model, trainer.optimizer, device_kind=device_kind
         )
 
     def plan(self, groups: Sequence[Sequence[messages.Encoded]]) -> Passes:

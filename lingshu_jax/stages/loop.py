@@ -147,7 +147,7 @@ def _train(
         trainer.model,
         trainer.optimizer,
         num_sources=len(sources),
-        platform=trainer.mesh.devices.flat[0].platform,
+        device_kind=trainer.mesh.devices.flat[0].device_kind,
     )
     profiler = profile.Profiler(trainer.config.profile_steps, trainer.workdir)
     with contextlib.ExitStack() as stack:

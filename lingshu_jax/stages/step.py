@@ -45,7 +45,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     num_sources: int,
-    platform: str = "cpu",
+    device_kind: str = "",
 ) -> jax.stages.Wrapped:
     """`train_step` of a stage, jitted; the state is donated.
 
@@ -54,7 +54,7 @@ def make_train_step(
       model: The model.
       optimizer: From `optim.make_optimizer`.
       num_sources: Sources of the mixture.
-      platform: Where it will run, for the compiler's options.
+      device_kind: JAX's name of the devices, for the compiler's options.
 
     Returns:
       A jitted function of state, batch, rates and max_loss.
@@ -69,7 +69,7 @@ def make_train_step(
             z_loss=config.optim.z_loss,
         ),
         donate_argnums=0,
-        compiler_options=topologies.COMPILER_OPTIONS.get(platform),
+        compiler_options=topologies.COMPILER_OPTIONS.get(device_kind),
     )
 
 

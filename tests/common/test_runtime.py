@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who the hosts are, as the environment says; joining them is in `tests/distributed/`."""
 
+import os
 import pathlib
 
+import jax
 import pytest
 
 from lingshu_jax.common import errors, runtime
@@ -63,3 +65,17 @@ def test_a_block_alone_is_run_at_once(tmp_path: pathlib.Path) -> None:
         (tmp_path / "file").write_text("made")
     runtime.wait_for_all("made")
     assert (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize(
+    "given", ["", "--xla_dump_to=x", "--xla_cpu_experimental_ynn_fusion_type=1"]
+)
+def test_the_flag_for_cpus_stands_once(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", given)
+    runtime.start()
+    runtime.start()
+    flags = os.environ["XLA_FLAGS"].split()
+    named = [flag for flag in flags if flag.startswith("--xla_cpu_experimental_ynn_fusion_type")]
+    is_old = jax.__version_info__ < (0, 11)
+    assert len(named) == (1 if is_old or "ynn" in given else 0)
+    assert flags[: len(given.split())] == given.split()

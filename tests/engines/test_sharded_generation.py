@@ -98,7 +98,7 @@ def gathered_in_the_loop(params: layers.Params) -> list[int]:
             capacity=4,
             stop_ids=(258,),
         )
-        text = lowered.compile().as_text()
+        text = lowered.compile().as_text() or ""
     return [
         int(np.prod([int(size) for size in shape.split(",")]))
         for computation in computations_of_loops(text)

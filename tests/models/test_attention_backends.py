@@ -16,35 +16,35 @@ from lingshu_jax.models import attention, attention_backends, attention_masks, a
 Kernel = Callable[..., Any]
 
 
-def unpacked(q: Any, k: Any, v: Any, q_ids: Any, kv_ids: Any, causal: bool) -> Any:
+def unpacked(q: Any, k: Any, v: Any, ids: Any, *, causal: bool) -> Any:
     """Takes a packed row for one document."""
-    return attention_xla.attend(q, k, v, q_ids * 0, kv_ids * 0, causal)
+    return attention_xla.attend(q, k, v, (ids[0] * 0, ids[1] * 0), causal=causal)
 
 
-def ungrouped(q: Any, k: Any, v: Any, q_ids: Any, kv_ids: Any, causal: bool) -> Any:
+def ungrouped(q: Any, k: Any, v: Any, ids: Any, *, causal: bool) -> Any:
     """Gives the heads of one group to several key/value heads."""
     heads, kv_heads = q.shape[2], k.shape[2]
     mixed = jnp.arange(heads).reshape(kv_heads, -1).T.reshape(-1)
-    return attention_xla.attend(q[:, :, mixed], k, v, q_ids, kv_ids, causal)[:, :, mixed]
+    return attention_xla.attend(q[:, :, mixed], k, v, ids, causal=causal)[:, :, mixed]
 
 
-def blind_to_trunks(q: Any, k: Any, v: Any, q_ids: Any, kv_ids: Any, causal: bool) -> Any:
+def blind_to_trunks(q: Any, k: Any, v: Any, ids: Any, *, causal: bool) -> Any:
     """Takes each branch for a document of its own."""
-    parts = [q_ids // attention_masks.BRANCH, q_ids % attention_masks.BRANCH]
+    parts = [ids[0] // attention_masks.BRANCH, ids[0] % attention_masks.BRANCH]
     own = parts[0] + 50 * parts[1]
-    return attention_xla.attend(q, k, v, own, own, causal)
+    return attention_xla.attend(q, k, v, (own, own), causal=causal)
 
 
-def without_gradients(q: Any, k: Any, v: Any, q_ids: Any, kv_ids: Any, causal: bool) -> Any:
+def without_gradients(q: Any, k: Any, v: Any, ids: Any, *, causal: bool) -> Any:
     """Right in its values alone."""
-    return attention_xla.attend(q, k, jax.lax.stop_gradient(v), q_ids, kv_ids, causal)
+    return attention_xla.attend(q, k, jax.lax.stop_gradient(v), ids, causal=causal)
 
 
-def not_finite(q: Any, k: Any, v: Any, q_ids: Any, kv_ids: Any, causal: bool) -> Any:
-    return attention_xla.attend(q, k, v, q_ids, kv_ids, causal) * jnp.nan
+def not_finite(q: Any, k: Any, v: Any, ids: Any, *, causal: bool) -> Any:
+    return attention_xla.attend(q, k, v, ids, causal=causal) * jnp.nan
 
 
-def refusing(q: Any, k: Any, v: Any, q_ids: Any, kv_ids: Any, causal: bool) -> Any:
+def refusing(q: Any, k: Any, v: Any, ids: Any, *, causal: bool) -> Any:
     raise NotImplementedError("Packed layout requires a newer device.")
 
 

@@ -52,8 +52,8 @@ def test_what_cudnn_cannot_say_goes_to_the_portable_backend(
     monkeypatch.setattr(attention_cudnn, "_attend_packed", stand_in)
     q = jnp.asarray(rng.standard_normal((1, 64, 2, 8)), jnp.bfloat16)
     ids = jnp.array([row], jnp.int32)
-    out = attention_cudnn.attend(q, q, q, ids, ids, True)
-    wanted = attention_xla.attend(q, q, q, ids, ids, True)
+    out = attention_cudnn.attend(q, q, q, (ids, ids), causal=True)
+    wanted = attention_xla.attend(q, q, q, (ids, ids), causal=True)
     assert bool(jnp.all(out == 9.0)) == is_packed
     assert bool(jnp.array_equal(out, wanted)) != is_packed
 
@@ -62,11 +62,11 @@ def test_what_it_cannot_do_at_all_is_refused(rng: np.random.Generator) -> None:
     q = jnp.asarray(rng.standard_normal((1, 64, 2, 8)), jnp.float32)
     ids = jnp.ones((1, 64), jnp.int32)
     with pytest.raises(errors.UserError, match="bfloat16 or float16, got float32; use 'xla'"):
-        attention_cudnn.attend(q, q, q, ids, ids, True)
+        attention_cudnn.attend(q, q, q, (ids, ids), causal=True)
     if jax.__version_info__ < attention_cudnn.GROUPED:
         q = q.astype(jnp.bfloat16)
         with pytest.raises(errors.UserError, match="jax >= 0.11.2 for grouped heads, got 0.10"):
-            attention_cudnn.attend(q, q[:, :, :1], q[:, :, :1], ids, ids, True)
+            attention_cudnn.attend(q, q[:, :, :1], q[:, :, :1], (ids, ids), causal=True)
 
 
 def test_forward_and_backward_lower_for_cuda(monkeypatch: pytest.MonkeyPatch) -> None:

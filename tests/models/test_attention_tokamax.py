@@ -42,10 +42,10 @@ def test_forked_rows_go_to_the_portable_backend(
     q = jnp.asarray(rng.standard_normal((1, 64, 2, 8)), jnp.bfloat16)
     plain = jnp.array([[1] * 40 + [2] * 24], jnp.int32)
     forked = jnp.where(plain == 2, 1 + attention_masks.BRANCH, plain)
-    assert bool(jnp.all(attention_tokamax.attend(q, q, q, plain, plain, True) == 9.0))
+    assert bool(jnp.all(attention_tokamax.attend(q, q, q, (plain, plain), causal=True) == 9.0))
     np.testing.assert_array_equal(
-        attention_tokamax.attend(q, q, q, forked, forked, True),
-        attention_xla.attend(q, q, q, forked, forked, True),
+        attention_tokamax.attend(q, q, q, (forked, forked), causal=True),
+        attention_xla.attend(q, q, q, (forked, forked), causal=True),
     )
 
 

@@ -126,7 +126,7 @@ def test_a_query_that_sees_nothing_gets_zeros_and_gives_none(rng: np.random.Gene
     @jax.jit
     def run(q: jax.Array, k: jax.Array, v: jax.Array) -> list[jax.Array]:
         forward = functools.partial(attention_xla.attend, causal=False)
-        out, pull = jax.vjp(lambda *qkv: forward(*qkv, 2 * ones, ones), q, k, v)
+        out, pull = jax.vjp(lambda *qkv: forward(*qkv, (2 * ones, ones)), q, k, v)
         return [out, *pull(d_out)]
 
     for array in run(q, k, v):
