@@ -23,13 +23,13 @@ os.environ.setdefault(
 )
 # Nearly every program runs a few times at most: without LLVM's optimisations and the newer emitters
 # of fusions it compiles several times faster. What is in the environment already stands behind.
-QUICK_FLAGS = (
-    "--xla_backend_optimization_level=0 "
-    "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
-)
 os.environ["XLA_FLAGS"] = " ".join(
     [
-        QUICK_FLAGS * (os.environ["JAX_PLATFORMS"] == "cpu"),
+        *(
+            "--xla_backend_optimization_level=0",
+            "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
+        )
+        * (os.environ["JAX_PLATFORMS"] == "cpu"),
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=8",
     ]
