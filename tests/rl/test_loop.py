@@ -189,11 +189,11 @@ def test_each_batch_of_answers_is_a_phase_and_no_second_is_lost(
 ):
     """With a row for every third step, the last and those that were examined."""
     config = make_config(model_folder, question_folder, log_every_steps=3)
-    config.rl.generation_rows = 8  # two prompts
+    config.rl.generation_rows = 8  # two prompts, and one for each of the 8 devices is more
     beats = note_beats(monkeypatch)
     loop.run(config, tmp_path, reward_fn=small_ids)
     # Two held-out prompts, seeing and blind; four prompts of a rollout; two updates.
-    exam, sampling = ["eval"] * 3, ["rollout"] * 3
+    exam, sampling = ["eval"] * 3, ["rollout"] * 2
     one = [*exam, *sampling, "old_logprobs", "step", "step"]
     assert beats == [*one, "save", *one, *exam, "save"]
     rows = read_metrics(tmp_path)

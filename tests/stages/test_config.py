@@ -177,7 +177,7 @@ UNKNOWN_FORMAT = (sources.Source(name="a", path="x", format="csv"),)
         ("model.param_dtype", "float16", "one of ('float32', 'bfloat16')"),
         ("model.frozen_dtype", "float16", "one of ('', 'float32', 'bfloat16')"),
         ("model.compute_dtype", "fp32", "one of ('float32', 'bfloat16')"),
-        ("model.remat", "some", "one of ('none', 'full', 'dots')"),
+        ("model.remat", "some", "one of ('none', 'full', 'save_some', "),
         ("data.sources", (), "at least one source"),
         ("data.sources", TWICE, "of distinct names"),
         ("data.sources", UNKNOWN_FORMAT, "known: array_record, easyr1"),
