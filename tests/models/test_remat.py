@@ -110,7 +110,10 @@ def kept(remat: str) -> list[Any]:
     """What the scan over the layers hands to the backward pass."""
     scans = [one for one in equations(traced(remat).jaxpr) if one.primitive.name == "scan"]
     forward = scans[0]
-    return [out.aval for out in forward.outvars[forward.params["num_carry"] :]]
+    body = forward.params["jaxpr"].jaxpr
+    pairs = zip(forward.outvars, body.outvars, strict=True)
+    # What is carried leaves the loop as it leaves its body; the rest is stacked.
+    return [out.aval for out, one in pairs if out.aval.shape != one.aval.shape]
 
 
 @pytest.mark.parametrize("remat", POLICIES)

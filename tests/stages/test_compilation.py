@@ -76,8 +76,10 @@ def test_more_layers_are_no_larger_program() -> None:
 
 
 @pytest.mark.aot
-def test_more_layers_take_no_longer_to_compile() -> None:
-    """Processor time, not that of the clock: other work beside it does not count."""
+def test_more_layers_take_no_longer_to_compile(reduced: bool) -> None:
+    """Processor time, not that of the clock: other work beside it counts less."""
+    if reduced:
+        pytest.skip("times mean little on a shared machine; the size of the program is tested")
 
     def seconds(depth: int) -> float:
         begun = time.process_time()
