@@ -42,6 +42,7 @@ def make(plan: plans.Plan, name: str) -> dict[str, Any]:
     done = [compiling.run(one, mesh, plan.topology) for one in wanted]
     largest = max(done, key=lambda one: (not one.is_compiled, one.needed or 0))
     is_compiled = all(one.is_compiled for one in done)
+    has_time = is_compiled and is_timed(plan.config.model.remat)
     predicted = predict(plan, name, trained=wanted[0].trained, collectives=done[0].collectives)
     peak = plan.topology.chip.peak_flops * plan.topology.devices
     row = {
@@ -56,9 +57,9 @@ def make(plan: plans.Plan, name: str) -> dict[str, Any]:
         "hbm_bytes": largest.needed,
         "hbm_usable_bytes": int(compiling.USABLE[plan.topology.chip.name]),
         "flops": predicted.flops,
-        "step_seconds": predicted.seconds if is_compiled else None,
-        "mfu": predicted.flops / predicted.seconds / peak if is_compiled else None,
-        "tokens_per_second": predicted.tokens / predicted.seconds if is_compiled else None,
+        "step_seconds": predicted.seconds if has_time else None,
+        "mfu": predicted.flops / predicted.seconds / peak if has_time else None,
+        "tokens_per_second": predicted.tokens / predicted.seconds if has_time else None,
         "parts": predicted.parts,
         "collectives": {
             one.name: hlo.summary(result.collectives or ())
@@ -67,6 +68,15 @@ def make(plan: plans.Plan, name: str) -> dict[str, Any]:
         "compile_seconds": round(sum(one.seconds for one in done), 1),
     }
     return row | describe(plan) | {"versions": versions()}
+
+
+def is_timed(remat: str) -> bool:
+    """Whether the time of a step is predicted: not where activations travel to the host and back.
+
+    Args:
+      remat: Name of the rematerialisation policy.
+    """
+    return remat != "offload"
 
 
 _KINDS = ("argument", "temp", "output", "alias", "code", "resident", "host_temp")

@@ -22,7 +22,7 @@ from lingshu_jax.stages import state as train_state
 
 MAX_COMPILED = 6
 ROWS_PER_DEVICE = (1, 2, 4)
-REMAT = ("full", "save_some", "save_attention", "save_products", "offload")
+REMAT = ("full", "save_some", "save_attention", "save_products")  # "offload" has no predicted time
 _LOGITS = 512 * 2**20  # bytes of a block of the loss
 _GIB = 2**30
 
@@ -206,10 +206,6 @@ def kept_bytes(plan: plans.Plan, trained: Any) -> float:
             continue
         # The input of each block is whole over `tensor`, what is inside it is split.
         inside = sum(size for part, size in kept.items() if part not in again) / mesh["tensor"]
-        if plan.config.model.remat == "offload":
-            if name == "text/layers":
-                continue
-            inside = 0.0  # vision recomputes all
         layers = stacks[name].layers
         total += traffic.BYTES * rows_here * places * layers * (embed + inside)
     return total

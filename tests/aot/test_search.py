@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from configs import stage3_instruct
-from lingshu_jax.aot import compiling, plans, search
+from lingshu_jax.aot import compiling, plans, rows, search
 from lingshu_jax.common import errors, topologies
 
 ARGUMENTS = ["--config=c.py", "--topology=v5e:8x8", "--search"]
@@ -89,7 +89,12 @@ def test_what_a_block_keeps_grows_with_the_policy_and_the_rows() -> None:
     order = [kept(name) for name in ("full", "save_some", "save_attention", "save_products")]
     assert order == sorted(order) and len(set(order)) == 4
     assert kept("full", rows=2) == 2 * kept("full")
-    assert kept("offload") == 2 * 32 * 16384 * 1280  # of the tower, which offloads nothing
+
+
+def test_what_has_no_predicted_time_is_not_searched() -> None:
+    tried = {one.plan.config.model.remat for one in search.candidates(make_plan(), "train")}
+    assert tried == set(search.REMAT)
+    assert not {name for name in tried if not rows.is_timed(name)} and not rows.is_timed("offload")
 
 
 def test_nothing_that_fits_is_one_clear_line() -> None:
