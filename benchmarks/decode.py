@@ -286,14 +286,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     Args:
       argv: None takes those of the process.
     """
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", choices=("gpu", "cpu"), default="cpu")
-    parser.add_argument("--torch", default=sys.executable)
-    parser.add_argument("--output", type=pathlib.Path)
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--sides", default=f"{OURS},{THEIRS}", help="which, by commas")
+    parser = train_step.make_parser(__doc__, [OURS, THEIRS])
     parser.add_argument("--batches", default=",".join(map(str, BATCHES)))
-    parser.add_argument("--seconds", type=float, default=1e9, help="no row begins after them")
     return parser.parse_args(argv)
 
 

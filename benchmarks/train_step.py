@@ -402,16 +402,27 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     Args:
       argv: None takes those of the process.
     """
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", choices=("gpu", "cpu"), default="cpu")
+    parser = make_parser(__doc__, [OURS, BUCKETED, PACKED])
     parser.add_argument("--data", type=pathlib.Path)
+    parser.add_argument("--rows", type=int, default=9, help="so many of the table")
+    return parser.parse_args(argv)
+
+
+def make_parser(description: str | None, sides: Sequence[str]) -> argparse.ArgumentParser:
+    """The arguments of every benchmark that sets ours beside torch.
+
+    Args:
+      description: Of the benchmark.
+      sides: Those that are measured by default.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--device", choices=("gpu", "cpu"), default="cpu")
     parser.add_argument("--torch", default=sys.executable)
     parser.add_argument("--output", type=pathlib.Path)
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--sides", default=f"{OURS},{BUCKETED},{PACKED}", help="which, by commas")
-    parser.add_argument("--rows", type=int, default=9, help="so many of the table")
+    parser.add_argument("--sides", default=",".join(sides), help="which, by commas")
     parser.add_argument("--seconds", type=float, default=1e9, help="no row begins after them")
-    return parser.parse_args(argv)
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
