@@ -65,6 +65,17 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def _described_devices(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Programs for devices that are not here stay out of the persistent cache."""
+    if not request.node.get_closest_marker("aot"):
+        yield
+        return
+    runtime = importlib.import_module("lingshu_jax.common.runtime")
+    with runtime.without_compilation_cache():
+        yield
+
+
 @pytest.fixture
 def strict_dtypes() -> Iterator[None]:
     """No implicit dtype promotion. For our pure functions: linen and optax do not pass under it."""

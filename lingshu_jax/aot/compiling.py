@@ -10,7 +10,7 @@ import jax
 from absl import logging
 
 from lingshu_jax.aot import hlo, programs
-from lingshu_jax.common import topologies
+from lingshu_jax.common import runtime, topologies
 
 _GIB = 2**30
 # What the compiler gives to programs, by its own messages (libtpu 0.0.52); a chip has a little
@@ -69,7 +69,8 @@ def run(
     lowered = program.lower(mesh)
     logging.info("%s: compiling", program.name)
     try:
-        made = lowered.compile()
+        with runtime.without_compilation_cache():
+            made = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(str(error)):
             raise

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
+from jax.experimental.compilation_cache import compilation_cache
 
 from lingshu_jax.common import errors
 
@@ -70,6 +71,23 @@ def _set_cpu_flag() -> None:
     given = os.environ.get("XLA_FLAGS", "")
     if jax.__version_info__ < (0, 11) and _CPU_FLAG not in given:
         os.environ["XLA_FLAGS"] = f"{given} {_CPU_FLAG}=".strip()
+
+
+@contextlib.contextmanager
+def without_compilation_cache() -> Iterator[None]:
+    """Compiles what is inside, whatever the persistent cache holds, and keeps none of it.
+
+    A program for devices that are only described can be written there and not read back. JAX
+    decides once whether it uses the cache, so that the setting alone would come too late.
+    """
+    enabled = _CONFIG.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", enabled)
+        compilation_cache.reset_cache()
 
 
 def is_main_host() -> bool:

@@ -79,3 +79,32 @@ def test_the_flag_for_cpus_stands_once(given: str, monkeypatch: pytest.MonkeyPat
     is_old = jax.__version_info__ < (0, 11)
     assert len(named) == (1 if is_old or "ynn" in given else 0)
     assert flags[: len(given.split())] == given.split()
+
+
+def test_without_the_cache_nothing_is_read_or_kept(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Both ways round: JAX remembers whether it uses the cache from the first program on."""
+
+    def compile_anew() -> int:
+        jax.clear_caches()
+        jax.jit(lambda x: x + 0.125).lower(jax.ShapeDtypeStruct((3,), "float32")).compile()
+        return len(list(tmp_path.glob("*-cache")))
+
+    before = jax.config.values["jax_compilation_cache_dir"]
+    seconds = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+    with runtime.without_compilation_cache():
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    try:
+        with runtime.without_compilation_cache():
+            assert compile_anew() == 0
+        assert compile_anew() == 1
+        for file in tmp_path.glob("*-cache"):
+            file.write_bytes(b"not a program")
+        with runtime.without_compilation_cache():
+            assert compile_anew() == 1
+    finally:
+        with runtime.without_compilation_cache():
+            jax.config.update("jax_compilation_cache_dir", before)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
