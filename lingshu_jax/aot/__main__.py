@@ -41,15 +41,16 @@ def main(argv: list[str]) -> None:
         )
     is_rl = isinstance(config, rl_config.RLStageConfig)
     program = cli.flag("program") or ("update" if is_rl else "train")
-    errors.require(program in rows.PROGRAMS, "--program", program, f"one of {rows.PROGRAMS}")
-    errors.require(
-        program not in ("train", "update") or (program == "update") == is_rl,
-        "--program",
-        program,
-        "'update' for stage 4 and 'train' for the others",
-    )
+    if program not in rows.PROGRAMS:
+        allowed = ", ".join(rows.PROGRAMS)
+        raise errors.UserError(f"--program must be one of {allowed}, got {program}")
+    if program in ("train", "update") and (program == "update") != is_rl:
+        raise errors.UserError(
+            f"--program must be update for stage 4 and train for the others, got {program}"
+        )
     for name in ("rows_per_device", "sequences_per_row"):
-        errors.require(cli.flag(name) >= 1, f"--{name}", cli.flag(name), ">= 1")
+        if cli.flag(name) < 1:
+            raise errors.UserError(f"--{name} must be >= 1, got {cli.flag(name)}")
     jax.config.update("jax_platforms", "cpu")  # a TPU that is here is not asked
     plan = plans.make(
         config,

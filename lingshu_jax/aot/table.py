@@ -208,7 +208,8 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Compiles what is missing and writes the table."""
     del argv
-    errors.require(cli.flag("jobs") >= 1, "--jobs", cli.flag("jobs"), ">= 1")
+    if cli.flag("jobs") < 1:
+        raise errors.UserError(f"--jobs must be >= 1, got {cli.flag('jobs')}")
     try:
         re.compile(cli.flag("redo"))
     except re.error as error:

@@ -1,42 +1,68 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every text generator is asked and what it answers."""
+"""What every text generator is asked and what it answers.
+
+Two calls: `generate` continues conversations, `score` gives the log-probabilities of continuations
+that are there already. `stream` is `generate` for one reader who waits.
+"""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from lingshu_jax.common import errors
 
 FinishReason = Literal["stop", "length"]
+MAX_IMAGES = 16  # of a request, where an engine is not told otherwise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingParams:
     """How to decode; every field is set explicitly, nothing is inherited from a checkpoint.
 
+    Log-probabilities are those of the raw logits, whatever is set here.
+
     Attributes:
       max_new_tokens: Longest answer, in tokens.
       temperature: 0 is greedy.
+      top_p: Sampling keeps the likeliest tokens that together have this probability; 1 is all.
+      top_k: Sampling keeps so many of the likeliest tokens; 0 is all.
+      repetition_penalty: Logits of tokens of the prompt or the answer so far are divided by it
+        where positive and multiplied where negative, also when greedy; 1 is off.
+      stop: Texts that end an answer; they are left out of its text, and the token that completed
+        one is its last.
+      ignore_eos: Whether the end tokens end nothing, to measure speed.
       seed: The same request and seed give the same answer.
       n: Independent answers to one request.
     """
 
     max_new_tokens: int
     temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
     seed: int = 0
     n: int = 1
 
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
-        if self.max_new_tokens < 1:
-            raise errors.UserError(f"max_new_tokens must be >= 1, got {self.max_new_tokens}")
-        if self.temperature < 0:
-            raise errors.UserError(f"temperature must be >= 0, got {self.temperature}")
-        if self.seed < 0:
-            raise errors.UserError(f"seed must be >= 0, got {self.seed}")
-        if self.n < 1:
-            raise errors.UserError(f"n must be >= 1, got {self.n}")
+        at_least = {
+            "max_new_tokens": (self.max_new_tokens, 1),
+            "temperature": (self.temperature, 0),
+            "top_k": (self.top_k, 0),
+            "seed": (self.seed, 0),
+            "n": (self.n, 1),
+        }
+        for name, (value, smallest) in at_least.items():
+            _require(value >= smallest, name, value, f">= {smallest}")
+        _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and at most 1")
+        _require(
+            self.repetition_penalty > 0, "repetition_penalty", self.repetition_penalty, "above 0"
+        )
+        for text in self.stop:
+            _require(bool(text), "stop", text, "texts of one character or more")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,10 +85,10 @@ class Completion:
     """One answer.
 
     Attributes:
-      text: Without special tokens.
-      tokens: Ids as sampled, the stop token included.
-      logprobs: log p of each under the raw logits, nats.
-      finish_reason: "stop" if a stop token ended it, "length" if it was cut.
+      text: Without special tokens and without a stop text.
+      tokens: Ids as sampled, the stop token included; none where a server does not tell them.
+      logprobs: log p of each under the raw logits, nats; none where a server does not tell them.
+      finish_reason: "stop" if a stop token or text ended it, "length" if it was cut.
     """
 
     text: str
@@ -71,17 +97,123 @@ class Completion:
     finish_reason: FinishReason
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """A text generator."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoreRequest:
+    """Continuations of one conversation to be scored; it is read once for all of them.
 
-    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+    Attributes:
+      messages: As of `Request`.
+      continuations: What the assistant might say: a text, or the ids an engine sampled. A text
+        gets no end token.
+      id: For error messages.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    continuations: tuple[str | tuple[int, ...], ...]
+    id: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Score:
+    """The log-probabilities of one continuation.
+
+    Attributes:
+      tokens: Its ids.
+      logprobs: log p of each, given the conversation and those before it, nats.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A request that got no answer.
+
+    Attributes:
+      reason: One line.
+    """
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Delta:
+    """What came since the last one.
+
+    Attributes:
+      text: May be empty, while a character or a stop text is not yet decided.
+      tokens: As of `Completion`.
+      logprobs: As of `Completion`.
+      finish_reason: None until the last one.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: FinishReason | None
+
+
+def _require(condition: bool, name: str, value: Any, allowed: str) -> None:
+    if not condition:
+        raise errors.UserError(f"{name} must be {allowed}, got {value}")
+
+
+OnCompletions = Callable[[int, list[Completion] | Failure], object]
+OnScores = Callable[[int, list[Score] | Failure], object]
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """What answers requests."""
+
+    def generate(
+        self, requests: Sequence[Request], *, on_result: OnCompletions | None = None
+    ) -> list[list[Completion]]:
         """Answers in the order of the requests, `sampling.n` of them each.
 
         Args:
           requests: May differ in everything.
+          on_result: Called with a request's place and its answers as soon as they are there, in
+            any order and from one thread at a time. With it, a request that cannot be served is
+            a `Failure` there and an empty list in the end, and stops no other.
 
         Raises:
-          UserError: If a request cannot be served; names it.
+          UserError: Without `on_result`, if a request cannot be served; names it. With or
+            without, if none can be any more.
         """
+        ...
+
+
+@runtime_checkable
+class Engine(Generator, Protocol):
+    """A text generator with everything that commands use."""
+
+    def score(
+        self, requests: Sequence[ScoreRequest], *, on_result: OnScores | None = None
+    ) -> list[list[Score]]:
+        """Log-probabilities in the order of the requests and of their continuations.
+
+        Args:
+          requests: May differ in everything.
+          on_result: As of `generate`.
+
+        Raises:
+          UserError: If this engine cannot score, and as `generate` does.
+        """
+        ...
+
+    def stream(self, request: Request) -> Iterator[Delta]:
+        """One answer as it comes; `sampling.n` is 1.
+
+        Args:
+          request: What is asked.
+
+        Raises:
+          UserError: If it cannot be served.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of memory, processes and connections; nothing is asked afterwards."""
         ...
