@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compilation for TPUs that are not here, and the memory that the program needs."""
 
+import pathlib
 import re
+import tempfile
 import time
 from typing import Any, NamedTuple
 
@@ -69,8 +71,7 @@ def run(
     lowered = program.lower(mesh)
     logging.info("%s: compiling", program.name)
     try:
-        with runtime.without_compilation_cache():
-            made = lowered.compile()
+        made, text = _compile(lowered)
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(str(error)):
             raise
@@ -82,8 +83,20 @@ def run(
     needed = sum(sizes[name] for name in ("argument", "output", "temp", "code", "resident"))
     needed -= sizes["alias"]
     axes = {name: mesh.shape[name] for name in mesh.axis_names}
-    found = hlo.collectives(made.as_text() or "", axes)
+    found = hlo.collectives(text, axes)
     return Compiled(needed <= USABLE[topology.chip.name], seconds, needed, sizes, found)
+
+
+def _compile(lowered: jax.stages.Lowered) -> tuple[jax.stages.Compiled, str]:
+    """The program, and its text as the compiler itself writes it.
+
+    `as_text` of programs for v6e fails: jaxlib 0.10.2 does not read the asynchronous collectives
+    of libtpu 0.0.52.
+    """
+    with runtime.without_compilation_cache(), tempfile.TemporaryDirectory() as folder:
+        made = lowered.compile({"xla_dump_to": folder, "xla_dump_hlo_as_text": True})
+        (path,) = pathlib.Path(folder).glob("*.after_optimizations.txt")
+        return made, path.read_text(encoding="utf-8")
 
 
 def is_out_of_memory(message: str) -> bool:

@@ -28,14 +28,17 @@ Rules = Mapping[str, MeshAxes]  # by logical axis
 
 # What a generator computes with stays on its device: nothing of the weights is over `fsdp`.
 # Outside attention the tokens of a row are over `context`; inside it a row is whole and its heads
-# are over `tensor` and `context`. Embeddings leave a table whose columns are split, so that all
-# rows of a replica (`replica_batch`) have some columns (`embed`).
+# are over `tensor` and `context`. Between blocks tokens and patches are over both (`stream`), so
+# that what is kept of each block for the backward pass is split as well. Embeddings leave a table
+# whose columns are split, so that all rows of a replica (`replica_batch`) have some columns
+# (`embed`).
 _RULES: Sequence[tuple[str, MeshAxes, MeshAxes, MeshAxes]] = (
     # logical axis, parameters in training, parameters in generation, activations and batches
     ("batch", None, None, ("data", "fsdp")),
     ("replica_batch", None, None, "data"),
     ("tokens", None, None, "context"),
     ("patches", None, None, "context"),
+    ("stream", None, None, ("context", "tensor")),
     ("embed", "fsdp", None, "fsdp"),
     ("heads", "tensor", "tensor", ("tensor", "context")),
     ("kv_heads", "tensor", "tensor", ("tensor", "context")),

@@ -166,16 +166,20 @@ PEAK_FLOPS = {chip.device_kind: chip.peak_flops for chip in _CHIPS} | {
     "NVIDIA A100 80GB PCIe": 312e12,
 }
 
-# Options of XLA by JAX's name of the device, for programs that train. With them libtpu 0.0.52 fails
-# on programs for v6e (an internal check of asynchronous collectives); elsewhere they are not tried.
+# Gradients of kernels that are split on their last axis are reduced and scattered, not reduced
+# whole: MaxText's group of reduce-scatter layouts, seen to in compiled programs. They are whole all
+# the same where one mesh axis holds all devices of a slice; two axes are better.
+_REDUCE_SCATTER = {
+    "xla_tpu_use_minor_sharding_for_major_trivial_input": True,
+    "xla_tpu_relayout_group_size_threshold_for_reduce_scatter": 1,
+    "xla_tpu_assign_all_reduce_scatter_layout": True,
+}
+# Options of XLA by JAX's name of the device, for programs that train.
 COMPILER_OPTIONS: dict[str, dict[str, Any]] = {
-    "TPU v5 lite": {
-        # Gradients of kernels that are split on their last axis are reduced and scattered, not
-        # reduced whole: MaxText's group of reduce-scatter layouts, seen to in compiled programs.
-        "xla_tpu_use_minor_sharding_for_major_trivial_input": True,
-        "xla_tpu_relayout_group_size_threshold_for_reduce_scatter": 1,
-        "xla_tpu_assign_all_reduce_scatter_layout": True,
-    }
+    "TPU v5 lite": _REDUCE_SCATTER,
+    "TPU v5": _REDUCE_SCATTER,
+    "TPU v6 lite": _REDUCE_SCATTER,
+    "TPU7x": _REDUCE_SCATTER,
 }
 
 # libtpu asks the host's metadata server what it is unless it is told, and a lock file keeps it to

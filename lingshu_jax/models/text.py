@@ -133,8 +133,8 @@ class Block(nn.Module):
 
     def _finish(self, x, attended):
         merged = checkpoint_name(self.attention.merge(attended), layers.ATTENTION_OUT)
-        x = sharding.constrain(x + merged, "batch", "tokens", None)
-        return sharding.constrain(x + self.mlp(self.norm2(x)), "batch", "tokens", None)
+        x = sharding.constrain(x + merged, "batch", "stream", None)
+        return sharding.constrain(x + self.mlp(self.norm2(x)), "batch", "stream", None)
 
 
 class Decoder(nn.Module):

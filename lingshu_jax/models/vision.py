@@ -84,9 +84,9 @@ class Block(nn.Module):
         x = checkpoint_name(x, layers.LAYER_INPUT)
         out = attend(layers.RMSNorm(eps, param_dtype, name="norm1")(x), angles, ids)
         x = x + checkpoint_name(out, layers.ATTENTION_OUT)
-        x = sharding.constrain(x, "batch", "patches", None)
+        x = sharding.constrain(x, "batch", "stream", None)
         x = x + mlp(layers.RMSNorm(eps, param_dtype, name="norm2")(x))
-        return sharding.constrain(x, "batch", "patches", None)
+        return sharding.constrain(x, "batch", "stream", None)
 
 
 class Vision(nn.Module):
@@ -117,7 +117,7 @@ class Vision(nn.Module):
         gather = images.window_gather
         pixels = _gather(images.patches, gather)
         x = self.patch_embed(normalize(pixels, self.size.geometry).astype(self.dtype))
-        x = sharding.constrain(x, "batch", "patches", None)
+        x = sharding.constrain(x, "batch", "stream", None)
         angles = rope.vision_angles(_gather(images.patch_hw, gather), head_dim=self.size.head_dim)
         frames = _gather(images.patch_frame_ids[..., None], gather)[..., 0]
         return self._run_blocks(x, angles, frames, images.window_ids)
