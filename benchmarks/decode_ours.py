@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import decode_work, train_step_sides
 from lingshu_jax.common import structs
-from lingshu_jax.models import generate, hf, hf_config, qwen2_5_vl
+from lingshu_jax.models import generate, hf, hf_config, qwen2_5_vl, sampling
 from lingshu_jax.stages import measures
 
 STD = 0.02
@@ -53,16 +53,11 @@ class Generator:
         """Prefill with one new token, or with all of them; the tokens wait on the host."""
         rows, capacity = self.settings["rows"], self.settings["new_tokens"]
         count = capacity if index else 1
-        sampling = generate.Sampling(
-            temperature=np.zeros(rows, np.float32),
-            seeds=np.zeros(rows, np.uint32),
-            max_new_tokens=np.full(rows, count, np.int32),
-        )
         out = generate.generate(
             self.params,
             jax.tree.map(jnp.asarray, self.batch),
             self.next_positions,
-            sampling,
+            sampling.make(rows, max_new_tokens=count),
             model=self.model,
             samples=1,
             capacity=capacity,

@@ -9,28 +9,31 @@ r"""Generates answers to benchmarks and scores them, or scores an existing predi
 The same command again goes on where it was interrupted; on a finished folder it does nothing.
 """
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from lingshu_jax.common import cli, errors, hub, pages, paths
-from lingshu_jax.engines import protocol
+from lingshu_jax.common import cli, pages, paths
+from lingshu_jax.engines import protocol, registry
 from lingshu_jax.eval import metrics, runner
-
-ENGINES = ("jax",)  # of these there is one now
 
 
 def run(
-    settings: runner.Settings, output_dir: Path, *, batch_size: int = 32, overwrite: bool = False
+    settings: runner.Settings,
+    output_dir: Path,
+    *,
+    options: registry.Options = registry.DEFAULTS,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Evaluates with the settings' engine, or scores their prediction file.
 
     Args:
       settings: What to evaluate, and how.
       output_dir: Missing, empty, or begun with the same settings.
-      batch_size: Rows generated at a time.
+      options: Of the engine.
       overwrite: Deletes an earlier evaluation in `output_dir`.
 
     Returns:
@@ -41,32 +44,27 @@ def run(
     """
     if settings.predictions:
         return runner.score_predictions(settings, output_dir, overwrite=overwrite)
-    if settings.engine not in ENGINES:
-        raise errors.UserError(
-            f"--engine={settings.engine} is not available; available: {', '.join(ENGINES)}"
-        )
-    model = hub.resolve(settings.model, "--model")
-    settings = dataclasses.replace(settings, weights=runner.digest_weights(model))
-    return runner.evaluate(
-        settings,
-        output_dir,
-        lambda: _jax_engine(model, batch_size),
-        batch_size=batch_size,
-        overwrite=overwrite,
-    )
+    choice = registry.choose(settings.engine, settings.model, options=options)
+    settings = dataclasses.replace(settings, **choice.settings())
+    with contextlib.ExitStack() as stack:
+
+        def make() -> protocol.Engine:
+            return stack.enter_context(contextlib.closing(choice.make()))
+
+        return runner.evaluate(settings, output_dir, make, overwrite=overwrite)
 
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    flags.DEFINE_string("model", None, "Hugging Face folder, or hub id org/name[@revision].")
-    flags.DEFINE_string("engine", "jax", "Text generator: jax.")
+    registry.define_flags()
+    flags.adopt_module_key_flags(registry)  # --help shows them
+    flags.DEFINE_alias("batch_size", "rows")
     flags.DEFINE_string("benchmarks", None, "Comma list of names, or rows:FILE.jsonl.")
     flags.DEFINE_string("data_dir", None, "Folder of the benchmarks' data.")
     flags.DEFINE_string("output_dir", None, "Where everything is written.")
     flags.DEFINE_string("predictions", None, "Score this file; nothing is generated.")
     flags.DEFINE_integer("limit", None, "Only the first rows of each benchmark.")
     flags.DEFINE_integer("max_new_tokens", 1024, "Longest answer, in tokens.")
-    flags.DEFINE_integer("batch_size", 32, "Rows generated at a time.")
     flags.DEFINE_string("prompt", "direct", "direct, or think for the think/answer form.")
     flags.DEFINE_boolean("overwrite", False, "Delete an earlier evaluation first.")
     flags.DEFINE_boolean("blind", False, "Replace every image by a grey one.")
@@ -94,7 +92,10 @@ def main(argv: list[str]) -> None:
     )
     with paths.opened(address) as output_dir:
         summary = run(
-            settings, output_dir, batch_size=cli.flag("batch_size"), overwrite=cli.flag("overwrite")
+            settings,
+            output_dir,
+            options=registry.options_from_flags(),
+            overwrite=cli.flag("overwrite"),
         )
     print_summary(summary)
     print(f"report: {address}/report.html")
@@ -110,15 +111,6 @@ def print_summary(summary: dict[str, Any]) -> None:
             f" constant {pages.percent(numbers['constant_accuracy'])}"
             + (f"; {', '.join(failures)}" if failures else "")
         )
-
-
-def _jax_engine(model: Path, rows: int) -> protocol.Engine:
-    # Imported here, so that scoring a file does not wait for JAX.
-    from lingshu_jax.common import runtime
-    from lingshu_jax.engines import jax_engine
-
-    runtime.start()
-    return jax_engine.JaxEngine.from_folder(model, rows=rows)
 
 
 if __name__ == "__main__":

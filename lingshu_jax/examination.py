@@ -8,6 +8,7 @@ first answers are written to `samples/step_<N>.jsonl`, where the report finds th
 """
 
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,7 +64,9 @@ class Examination:
             self._encoder = messages.Encoder(
                 live.assets, min_pixels=self._data.min_pixels, max_pixels=self._data.max_pixels
             )
-        engine = jax_engine.JaxEngine(live.params, live.model, self._encoder, rows=ROWS)
+        engine = jax_engine.JaxEngine(
+            live.params, live.model, self._encoder, rows=ROWS, max_images=sys.maxsize
+        )
         scalars, shown = {}, []
         for name, samples in self._samples.items():
             live.progress()
@@ -77,7 +80,7 @@ class Examination:
         return scalars
 
     def _ask(
-        self, engine: protocol.Engine, samples: Sequence[benchmark.Sample]
+        self, engine: protocol.Generator, samples: Sequence[benchmark.Sample]
     ) -> list[dict[str, Any]]:
         requests = [
             asking.request(sample, prompt="direct", blind=False, sampling=self._sampling)

@@ -3,20 +3,24 @@
 """Batch inference: `python -m lingshu_jax.generate --model=DIR_OR_ID --input=F --output=F ...`.
 
 A row is `{"id", "messages": [{"role", "content": [PART, ...]}]}`; an answer row is
-`{"id", "text", "tokens", "logprobs", "finish_reason"}`.
+`{"id", "text", "tokens", "logprobs", "finish_reason"}`, with --n above 1
+`{"id", "completions": [{"text", "tokens", "logprobs", "finish_reason"}, ...]}`, and
+`{"id", "error"}` where there is no answer. Tokens and log-probabilities are empty where a server
+does not tell them.
+
+The same command again asks only rows without an answer, after a kill as well: see
+`engines/batch_file.py`. Exit code 0: all rows are answered; 1: some failed; 2: bad input.
 """
 
+import dataclasses
 import pathlib
 from typing import Any
 
-import tqdm
 from absl import flags
 
-from lingshu_jax.common import cli, errors, hub, paths, runtime
-from lingshu_jax.data import formats, sources
-from lingshu_jax.engines import jax_engine, protocol
-
-ENGINES = ("jax",)
+from lingshu_jax.common import cli, errors
+from lingshu_jax.data import sources
+from lingshu_jax.engines import batch_file, protocol, registry
 
 
 def run(
@@ -25,90 +29,82 @@ def run(
     target: pathlib.Path,
     *,
     sampling: protocol.SamplingParams,
-    rows: int = 32,
-) -> int:
-    """Answers every prompt of a file.
+    engine: str = "jax",
+    options: registry.Options = registry.DEFAULTS,
+    overwrite: bool = False,
+) -> batch_file.Counts:
+    """Answers every prompt of a file that has no answer yet.
 
     Args:
-      model: A Hugging Face folder or hub id.
+      model: A Hugging Face folder, a hub id, or the name that a server knows.
       source: JSONL of prompts.
       target: JSONL of answers; it appears whole or not at all.
-      sampling: For every prompt; row i takes seed + i.
-      rows: Answers decoded at a time.
-
-    Returns:
-      The number of answers.
+      sampling: For every prompt; row i takes seed + i * n, since servers count on from a seed.
+      engine: A name of `registry.ENGINES`.
+      options: Its own.
+      overwrite: Starts anew, whatever is there.
 
     Raises:
-      UserError: If an input cannot be used.
+      UserError: As in `batch_file.run`.
     """
     sampling.validate()
-    # Prompts may name their images by absolute paths.
-    prompts = sources.Source(name="input", path=str(source.absolute()), allow_outside=True)
-    reading = sources.read(prompts)
-    if reading.dropped:
-        first = reading.dropped[0]
-        raise errors.UserError(f"{source} line {first.line}: {first.reason}")
-    engine = jax_engine.JaxEngine.from_folder(hub.resolve(str(model), "--model"), rows=rows)
-    requests = [
-        protocol.Request(messages=x.messages, sampling=_seeded(sampling, i), id=x.id)
-        for i, x in enumerate(reading.examples)
-    ]
-    with tqdm.tqdm(total=len(requests), desc="generate", unit="row") as bar:
-        answers = engine.generate(requests, on_done=bar.update)
-    written = zip(requests, answers, strict=True)
-    return formats.write_jsonl(target, (_answer(r, a[0]) for r, a in written))
-
-
-def _seeded(sampling: protocol.SamplingParams, row: int) -> protocol.SamplingParams:
-    return protocol.SamplingParams(
-        max_new_tokens=sampling.max_new_tokens,
-        temperature=sampling.temperature,
-        seed=sampling.seed + row,
+    choice = registry.choose(engine, str(model), options=options)
+    return batch_file.run(
+        _task(sampling),
+        source,
+        target,
+        settings={
+            **choice.settings(),
+            **dataclasses.asdict(sampling),
+        },
+        make_engine=choice.make,
+        overwrite=overwrite,
     )
 
 
-def _answer(request: protocol.Request, completion: protocol.Completion) -> dict[str, Any]:
-    return {
-        "id": request.id,
-        "text": completion.text,
-        "tokens": list(completion.tokens),
-        "logprobs": list(completion.logprobs),
-        "finish_reason": completion.finish_reason,
-    }
+def _task(
+    sampling: protocol.SamplingParams,
+) -> batch_file.Task[protocol.Request, protocol.Completion]:
+    def request(example: sources.Example, place: int) -> protocol.Request:
+        if example.messages[-1]["role"] != "user":
+            raise errors.UserError("the last message of a prompt must be the user's")
+        seeded = dataclasses.replace(sampling, seed=sampling.seed + place * sampling.n)
+        return protocol.Request(messages=example.messages, sampling=seeded, id=example.id)
+
+    def describe(given: list[protocol.Completion]) -> dict[str, Any]:
+        answers = [dataclasses.asdict(completion) for completion in given]
+        return answers[0] if sampling.n == 1 else {"completions": answers}
+
+    return batch_file.Task(
+        name="generate",
+        request=request,
+        ask=lambda engine, requests, take: engine.generate(requests, on_result=take),
+        describe=describe,
+    )
 
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    flags.DEFINE_string("model", None, "Hugging Face folder, or hub id org/name[@revision].")
-    flags.DEFINE_string("input", None, "JSONL file of prompts.")
-    flags.DEFINE_string("output", None, "JSONL file of answers, in the prompts' order.")
-    flags.DEFINE_string("engine", "jax", "Text generator: jax.")
+    batch_file.define_flags()
+    flags.adopt_module_key_flags(batch_file)  # --help shows them
     flags.DEFINE_integer("max_new_tokens", None, "Longest answer, in tokens.")
     flags.DEFINE_float("temperature", 0.0, "0 is greedy.")
-    flags.DEFINE_integer("seed", 0, "Of sampled answers.")
-    flags.DEFINE_integer("rows", 32, "Answers decoded at a time.")
+    flags.DEFINE_float("top_p", 1.0, "Sample from the likeliest tokens that have this share.")
+    flags.DEFINE_integer("top_k", 0, "Sample from so many of the likeliest tokens; 0 is all.")
+    flags.DEFINE_float("repetition_penalty", 1.0, "Of tokens that occurred; 1 is off.")
+    flags.DEFINE_multi_string("stop", [], "A text that ends an answer; may be given repeatedly.")
+    flags.DEFINE_integer("seed", 0, "Of sampled answers; row i takes seed + i * n.")
+    flags.DEFINE_integer("n", 1, "Answers to each prompt.")
 
 
 def main(argv: list[str]) -> None:
     """Reads the flags and generates."""
     del argv
-    model = cli.required("model")
-    source, address = paths.fetched(cli.required("input")), cli.required("output")
-    engine = cli.flag("engine")
-    if engine not in ENGINES:
-        raise errors.UserError(
-            f"--engine={engine} is not available; available: {', '.join(ENGINES)}"
-        )
-    sampling = protocol.SamplingParams(
-        max_new_tokens=cli.required("max_new_tokens"),
-        temperature=cli.flag("temperature"),
-        seed=cli.flag("seed"),
-    )
-    runtime.start()
-    with paths.opened(address) as target:
-        count = run(model, source, target, sampling=sampling, rows=cli.flag("rows"))
-    print(f"{count} answers in {address}")
+    cli.required("max_new_tokens")
+    names = [field.name for field in dataclasses.fields(protocol.SamplingParams)]
+    given = {name: cli.flag(name) for name in names if name != "ignore_eos"}
+    sampling = protocol.SamplingParams(**{**given, "stop": tuple(given["stop"])})
+    batch_file.command(run, sampling=sampling)
 
 
 if __name__ == "__main__":

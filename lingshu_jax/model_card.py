@@ -18,9 +18,9 @@ import jinja2
 import lingshu_jax
 from lingshu_jax import lineage, model_card_stages
 from lingshu_jax import model_card_text as markdown
-from lingshu_jax.common import errors, pages
+from lingshu_jax.common import errors, hub, pages
 from lingshu_jax.eval import folder as eval_folder
-from lingshu_jax.eval import metrics, runner
+from lingshu_jax.eval import metrics
 from lingshu_jax.models import hf_config, origin, qwen2_5_vl
 
 Row = Mapping[str, Any]
@@ -165,7 +165,7 @@ def find_evaluations(path: pathlib.Path) -> list[pathlib.Path]:
 
 def _read_evaluations(path: pathlib.Path, folder: pathlib.Path) -> list[Evaluation]:
     """Those of the folder's own weights first, and of these the one that saw the images."""
-    weights = runner.digest_weights(folder)
+    weights = hub.digest_weights(folder)
     summaries = map(eval_folder.read_summary, find_evaluations(path))
     read = [_name_evaluation(summary, weights) for summary in summaries]
     return sorted(read, key=lambda e: (not e.model.startswith(THIS), e.model != THIS))

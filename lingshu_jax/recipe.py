@@ -18,6 +18,7 @@ from absl import flags, logging
 from lingshu_jax import convert, evaluate, export, lineage, model_card, train
 from lingshu_jax.common import checkpoints, cli, errors, hub, paths, runtime
 from lingshu_jax.data import demo_rows
+from lingshu_jax.engines import registry
 from lingshu_jax.eval import runner
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.stages import config as stage_config
@@ -278,7 +279,8 @@ def ask(
         prompt=asked.prompt,
         blind=blind,
     )
-    return evaluate.run(settings, folder, batch_size=asked.batch_size)
+    options = registry.Options(rows=asked.batch_size)
+    return evaluate.run(settings, folder, options=options)
 
 
 def _make_root(config: ChainConfig, workdir: pathlib.Path) -> pathlib.Path:

@@ -11,6 +11,7 @@ Axes: T prompt tokens, N new tokens, V vocabulary.
 
 import math
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -79,7 +80,7 @@ def ours(
     placed = jax.tree.map(lambda _: jax.sharding.SingleDeviceSharding(device), shapes)
     params = hf.load_params(folder, size, jnp.dtype(dtype), placed)
     model = qwen2_5_vl.Qwen2_5_VL(size=size, dtype=jnp.dtype(dtype), param_dtype=jnp.dtype(dtype))
-    engine = jax_engine.JaxEngine(params, model, encoder, rows=1)
+    engine = jax_engine.JaxEngine(params, model, encoder, rows=1, max_images=sys.maxsize)
     sampling = protocol.SamplingParams(max_new_tokens=new_tokens)
     encoded = [encoder.encode(p.messages, train=False, generation_prompt=True) for p in prompts]
     outcomes = []

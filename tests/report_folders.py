@@ -117,10 +117,14 @@ class Scripted:
     def __init__(self, text: str):
         self._text = text
 
-    def generate(self, requests: Any) -> Any:
+    def generate(
+        self, requests: Any, *, on_result: protocol.OnCompletions | None = None
+    ) -> list[list[protocol.Completion]]:
         answer = protocol.Completion(
             text=self._text, tokens=(1, 2), logprobs=(0.0, 0.0), finish_reason="stop"
         )
+        for place in range(len(requests) if on_result else 0):
+            on_result(place, [answer])
         return [[answer] for _ in requests]
 
 

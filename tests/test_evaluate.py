@@ -10,6 +10,8 @@ import huggingface_hub
 import pytest
 
 from lingshu_jax import evaluate
+from lingshu_jax.common import hub
+from lingshu_jax.engines import registry
 from lingshu_jax.eval import runner
 
 ROWS = [
@@ -67,7 +69,15 @@ def test_scoring_a_file_twice(run, predictions, tmp_path):
         (["--model=EMPTY", "--benchmarks=vqa_rad", "--output_dir=OUT"], "has no config.json"),
         (
             ["--engine=vllm", "--model=EMPTY", "--benchmarks=vqa_rad", "--output_dir=OUT"],
-            "--engine=vllm is not available; available: jax",
+            "has no config.json",
+        ),
+        (
+            ["--engine=llama", "--model=EMPTY", "--benchmarks=vqa_rad", "--output_dir=OUT"],
+            "--engine=llama is unknown; allowed are jax, vllm, openai",
+        ),
+        (
+            ["--tensor=2", "--engine=openai", "--model=m", "--benchmarks=x", "--output_dir=OUT"],
+            "--tensor means nothing to --engine=openai",
         ),
         (["--predictions=none.json", "--output_dir=OUT"], "no such file: none.json"),
         (["--predictions=FILE", "--benchmarks=x", "--output_dir=OUT"], "unknown benchmark 'x'"),
@@ -98,7 +108,7 @@ def test_a_model_by_hub_id(small_folder, tmp_path, monkeypatch):
         benchmarks=f"rows:{tmp_path / 'rows.jsonl'}",
         max_new_tokens=2,
     )
-    summary = evaluate.run(settings, tmp_path / "out", batch_size=2)
+    summary = evaluate.run(settings, tmp_path / "out", options=registry.Options(rows=2))
     assert summary["model"] == summary["settings"]["model"] == "some-org/model@v1"
-    assert summary["settings"]["weights"] == runner.digest_weights(small_folder)
+    assert summary["settings"]["weights"] == hub.digest_weights(small_folder)
     assert summary["benchmarks"]["rows"]["n"] == 1

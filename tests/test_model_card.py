@@ -17,7 +17,7 @@ import huggingface_hub
 import pytest
 
 from lingshu_jax import model_card, model_card_text
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, hub
 from lingshu_jax.data import tokenizer_files
 from lingshu_jax.eval import runner
 from lingshu_jax.stages import config as stage_config
@@ -65,7 +65,7 @@ def evaluate(
     settings = runner.Settings(
         model=str(model),
         engine="jax",
-        weights=runner.digest_weights(model),
+        weights=hub.digest_weights(model),
         benchmarks="small",
         data_dir=str(questions),
         max_new_tokens=8,

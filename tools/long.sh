@@ -15,6 +15,8 @@ python="${VENV:-.venv}/bin/python"
 flags=()
 [[ -z "${REDUCED:-}" ]] || flags+=(--reduced)
 [[ -z "${CI:-}" ]] || flags+=(--quiet)
+# These wait for processes of their own more than they compute.
+declare -A beside=([kill]="-n 2 --dist loadfile")
 
 collects_tests() {
   local status=0
@@ -51,5 +53,6 @@ for group in "${groups[@]}"; do
   fi
   make_side_environment "$group"
   echo "long: $group"
-  "$python" -m pytest -m "$group" ${flags[@]+"${flags[@]}"}
+  # shellcheck disable=SC2086 # words of their own
+  "$python" -m pytest -m "$group" ${beside[$group]:-} ${flags[@]+"${flags[@]}"}
 done

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from lingshu_jax.aot import plans
 from lingshu_jax.common import sharding, structs
-from lingshu_jax.models import axes, generate, lora, qwen2_5_vl, text
+from lingshu_jax.models import axes, generate, kv_cache, lora, qwen2_5_vl
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import learner
 from lingshu_jax.stages import optim, step, trainer
@@ -206,22 +206,25 @@ def _batch(plan: plans.Plan, mesh: jax.sharding.Mesh, extras: Any = ()) -> struc
     return jax.tree.map(_placed, shapes, sharding.batch_shardings(shapes, mesh))
 
 
-def _cache(plan: plans.Plan, mesh: jax.sharding.Mesh, shape: Decoded) -> text.Cache:
-    size, dtype = plan.size.text, jnp.dtype(plan.config.model.compute_dtype)
-
-    def block(rows: int, places: int) -> Any:
-        full = (size.num_layers, rows, size.num_kv_heads, places, size.head_dim)
-        names = (None, "batch", "kv_heads", None, None)
-        spec = sharding.activation_spec(full, names, mesh.abstract_mesh)
-        return jax.ShapeDtypeStruct(full, dtype, sharding=jax.NamedSharding(mesh, spec))
-
-    prompt, new = block(shape.prompts, shape.prompt_tokens), block(shape.rows, shape.new_tokens)
-    place: Any = sharding.batch_sharding(mesh)
-    lengths: Any = jax.ShapeDtypeStruct((shape.prompts,), jnp.int32, sharding=place)
-    used: Any = jax.ShapeDtypeStruct((), jnp.int32, sharding=sharding.replicated(mesh))
-    return text.Cache(
-        keys=prompt, values=prompt, lengths=lengths, new_keys=new, new_values=new, used=used
+def _cache(plan: plans.Plan, mesh: jax.sharding.Mesh, shape: Decoded) -> kv_cache.Cache:
+    make = functools.partial(
+        kv_cache.empty,
+        plan.size.text,
+        jnp.dtype(plan.config.model.compute_dtype),
+        prompts=shape.prompts,
+        samples=shape.rows // shape.prompts,
+        prompt_places=shape.prompt_tokens,
+        new_places=shape.new_tokens,
     )
+
+    def place(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        if leaf.ndim == 1:  # lengths
+            return _placed(leaf, sharding.batch_sharding(mesh))
+        names = (None, "batch", "kv_heads", None, None)
+        spec = sharding.activation_spec(leaf.shape, names, mesh.abstract_mesh)
+        return _placed(leaf, jax.NamedSharding(mesh, spec))
+
+    return jax.tree.map(place, jax.eval_shape(make))
 
 
 def _reference_bytes(state: train_state.TrainState, dtype: jnp.dtype, kl_coef: float) -> int:

@@ -31,14 +31,38 @@ _STAGES = {
     "stage 3": "stage3_instruct",
     "GRPO": "stage4_rl",
 }
-# What is kept on each of those, as much as the arithmetic of `search.py` leaves room for.
-_REMAT = {
-    ("7b", "stage 1"): ("save_some", "save_attention", "save_products", "save_products"),
-    ("7b", "stage 3"): ("save_some", "save_attention", "save_products", "save_products"),
-    ("7b", "GRPO"): ("save_attention", "save_products", "save_products", "save_products"),
-    ("32b", "stage 1"): ("full", "save_some", "save_attention", "save_products"),
-    ("32b", "stage 3"): ("offload", "save_some", "save_attention", "save_products"),
-    ("32b", "GRPO"): ("offload", "save_attention", "save_products", "save_products"),
+# For each of those what is kept, as much as fits, and how devices are split where it is not the
+# topology's preset. Two axes let gradients be scattered; one splits the state over all devices.
+_TWO_AXES = ("mesh.data=2", "mesh.fsdp=32")
+_TENSOR = ("mesh.fsdp=32", "mesh.tensor=2")
+_PLANS: dict[tuple[str, str], Sequence[tuple[str, *tuple[str, ...]]]] = {
+    ("7b", "stage 1"): (
+        ("save_some", *_TWO_AXES),
+        ("save_attention", *_TWO_AXES),
+        ("save_products", *_TWO_AXES),
+        ("save_products",),
+    ),
+    ("7b", "stage 3"): (
+        ("save_some",),
+        ("save_attention", *_TWO_AXES),
+        ("save_products", *_TWO_AXES),
+        ("save_products",),
+    ),
+    ("7b", "GRPO"): (
+        ("save_attention",),
+        ("save_products", *_TWO_AXES),
+        ("save_products", *_TWO_AXES),
+        ("save_products",),
+    ),
+    ("32b", "stage 1"): (("full",), ("save_some",), ("save_products",), ("save_products",)),
+    # Of v5e, half of the recipe's rows: two passes would keep a second set of gradients.
+    ("32b", "stage 3"): (
+        ("full", *_TENSOR, "data.rows_per_batch=32"),
+        ("save_some",),
+        ("save_attention",),
+        ("save_products",),
+    ),
+    ("32b", "GRPO"): (("full",), ("save_attention",), ("save_attention",), ("save_products",)),
 }
 _LORA = ("--config.lora.modules=text/.*", "--config.model.frozen_dtype=bfloat16")
 
@@ -61,21 +85,35 @@ def all_rows() -> list[Row]:
 
 
 def _rows() -> Iterator[Row]:
-    for size in ("7b", "32b"):
-        for label in _STAGES:
-            for topology, remat in zip(_POD, _REMAT[size, label], strict=True):
-                yield _row(size, label, topology, remat)
-    yield _row("7b", "stage 3", "v5e:8x8*2", "save_attention")
+    for (size, label), several in _PLANS.items():
+        for topology, (remat, *sizes) in zip(_POD, several, strict=True):
+            yield _row(size, label, topology, remat, sizes)
+    yield _row("7b", "stage 3", "v5e:8x8*2", "save_some")
     yield _row("3b", "stage 3", "v5e:1x1", "full", is_lora=True)
     yield _row("7b", "stage 3", "v5e:2x4", "save_attention", is_lora=True)
-    yield _row("3b", "stage 3", "v5e:2x4", "full")
+    yield _row("3b", "stage 3", "v5e:2x4", "save_some")
 
 
-def _row(size: str, label: str, topology: str, remat: str, *, is_lora: bool = False) -> Row:
-    more = _LORA if is_lora else ()
+def _row(
+    size: str,
+    label: str,
+    topology: str,
+    remat: str,
+    sizes: Sequence[str] = (),
+    *,
+    is_lora: bool = False,
+) -> Row:
     name = " ".join([size.upper(), label, *(["LoRA"] * is_lora), topology])
-    config = f"--config=configs/{_STAGES[label]}.py:{size}"
-    return Row(name, (config, f"--topology={topology}", f"--config.model.remat={remat}", *more))
+    return Row(
+        name,
+        (
+            f"--config=configs/{_STAGES[label]}.py:{size}",
+            f"--topology={topology}",
+            f"--config.model.remat={remat}",
+            *(f"--config.{one}" for one in sizes),
+            *(_LORA if is_lora else ()),
+        ),
+    )
 
 
 def build(

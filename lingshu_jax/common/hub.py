@@ -7,6 +7,7 @@ goes on where it stopped; the same command again fetches only the files that are
 Retries, resuming, checks of size and tokens are huggingface_hub's.
 """
 
+import hashlib
 import pathlib
 import re
 from typing import NamedTuple
@@ -21,6 +22,8 @@ from lingshu_jax.common import errors, paths
 # repository may hold earlier checkpoints of training there.
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "LICENSE*", "README.md")
 NESTED = "*/*"
+_SAMPLE_BYTES = 1 << 16  # of each weight file, at _SAMPLES places
+_SAMPLES = 16
 
 _ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\w[\w./-]*))?", re.ASCII)
 
@@ -64,6 +67,32 @@ def resolve(name: str, option: str = "--hf") -> pathlib.Path:
         # RuntimeError is what hf_xet, the hub's transfer library, raises.
         raise errors.UserError(_explain(error, wanted, option)) from error
     return pathlib.Path(found)
+
+
+def digest_weights(model: pathlib.Path) -> str:
+    """A short hash of a model: its config, and names, sizes and samples of its weight files.
+
+    Args:
+      model: A Hugging Face folder.
+
+    Raises:
+      UserError: If it is no folder with config.json and safetensors files.
+    """
+    if not model.is_dir():
+        raise errors.UserError(f"--model {model} is not a folder")
+    config, weights = model / "config.json", sorted(model.glob("*.safetensors"))
+    if not config.is_file() or not weights:
+        missing = "*.safetensors" if config.is_file() else "config.json"
+        raise errors.UserError(f"--model {model} is no Hugging Face folder: it has no {missing}")
+    total = hashlib.sha256(config.read_bytes())
+    for path in weights:
+        size = path.stat().st_size
+        total.update(f"{path.name} {size}".encode())
+        with path.open("rb") as file:
+            for place in range(_SAMPLES):
+                file.seek(place * max(0, size - _SAMPLE_BYTES) // (_SAMPLES - 1))
+                total.update(file.read(_SAMPLE_BYTES))
+    return total.hexdigest()[:16]
 
 
 def _parse(name: str, option: str) -> _Wanted:

@@ -182,9 +182,9 @@ class Encoder:
         """
         draft = _Draft()
         whole = list(_with_system(messages))
-        runs = [_runs(message) for message in whole]
+        contents = [runs(message) for message in whole]
         chosen = targets.find(whole, train_on) if train else [None] * len(whole)
-        for message, content, target in zip(whole, runs, chosen, strict=True):
+        for message, content, target in zip(whole, contents, chosen, strict=True):
             self._add_message(draft, message["role"], content, target=target)
         if generation_prompt:
             draft.add([self.special.im_start, *self.text_ids("assistant\n")])
@@ -314,8 +314,18 @@ def _with_system(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str,
         yield message
 
 
-def _runs(message: Mapping[str, Any]) -> list[str | Mapping[str, Any]]:
-    """Content of a message as strings and media parts; neighbouring texts are joined."""
+def runs(message: Mapping[str, Any]) -> list[str | Mapping[str, Any]]:
+    """Content of a message as strings and media parts; neighbouring texts are joined.
+
+    Args:
+      message: Canonical.
+
+    Returns:
+      At least a first text, perhaps empty; then parts and texts in turn.
+
+    Raises:
+      UserError: If a part is none that this project knows.
+    """
     content = message.get("content")
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]

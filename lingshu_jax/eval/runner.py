@@ -29,8 +29,7 @@ from lingshu_jax.eval import (
 )
 
 UNNAMED = "predictions"  # benchmark of a prediction file that was given none
-_SAMPLE_BYTES = 1 << 16  # of each weight file, at _SAMPLES places
-_SAMPLES = 16
+WINDOW = 512  # requests made at a time: blind ones hold their grey pictures
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,9 @@ class Settings:
     Attributes:
       model: Folder or name; tables show the last two parts.
       engine: Which generator.
-      weights: Their digest, so that a new model under an old name is noticed.
+      weights: Their digest, so that a new model under an old name is noticed; "" of a server's.
+      dtype: What the engine computes in; "" is the folder's own.
+      base_url: Of the engine's server.
       benchmarks: Names, comma list.
       data_dir: Folder of the data.
       limit: Only the first rows of each benchmark; None takes all.
@@ -53,6 +54,8 @@ class Settings:
     model: str
     engine: str = ""
     weights: str = ""
+    dtype: str = ""
+    base_url: str = ""
     benchmarks: str
     data_dir: str = ""
     limit: int | None = None
@@ -79,9 +82,8 @@ class Settings:
 def evaluate(
     settings: Settings,
     output_dir: Path,
-    make_engine: Callable[[], protocol.Engine],
+    make_engine: Callable[[], protocol.Generator],
     *,
-    batch_size: int = 32,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Generates and scores all benchmarks; on a finished folder it does nothing.
@@ -90,18 +92,16 @@ def evaluate(
       settings: What to evaluate, and how.
       output_dir: Missing, empty, or begun with the same settings.
       make_engine: Called only if an answer is missing.
-      batch_size: Requests given to the engine, and written to disk, at a time.
       overwrite: Deletes an earlier evaluation once all input has been checked.
 
     Returns:
       The content of summary.json.
 
     Raises:
-      UserError: If settings, data or folder are not usable.
+      UserError: If settings, data or folder are not usable, or if questions got no answer; the
+        answers of the others are kept.
     """
     settings.validate()
-    if batch_size < 1:
-        raise errors.UserError(f"--batch_size must be >= 1, got {batch_size}")
     if overwrite:
         folder.check_replaceable(output_dir)
     elif _is_finished(output_dir, settings):
@@ -115,13 +115,7 @@ def evaluate(
         asking.check_media([sample for found in samples.values() for sample in found])
         folder.clear(output_dir)
     folder.check(output_dir, made_with)
-    run = _Run(
-        settings,
-        output_dir,
-        made_with=made_with,
-        make_engine=make_engine,
-        batch_size=batch_size,
-    )
+    run = _Run(settings, output_dir, made_with=made_with, make_engine=make_engine)
     if any(sample.rule in compat.TEXT_RULES for found in samples.values() for sample in found):
         compat.require_text_metrics()
     pending = {name: run.pending(name, found) for name, found in samples.items()}
@@ -168,32 +162,6 @@ def score_predictions(
     return _finish(settings, output_dir, [known] if known else [], samples)
 
 
-def digest_weights(model: Path) -> str:
-    """A short hash of a model: its config, and names, sizes and samples of its weight files.
-
-    Args:
-      model: A Hugging Face folder.
-
-    Raises:
-      UserError: If it is no folder with config.json and safetensors files.
-    """
-    if not model.is_dir():
-        raise errors.UserError(f"--model {model} is not a folder")
-    config, weights = model / "config.json", sorted(model.glob("*.safetensors"))
-    if not config.is_file() or not weights:
-        missing = "*.safetensors" if config.is_file() else "config.json"
-        raise errors.UserError(f"--model {model} is no Hugging Face folder: it has no {missing}")
-    total = hashlib.sha256(config.read_bytes())
-    for path in weights:
-        size = path.stat().st_size
-        total.update(f"{path.name} {size}".encode())
-        with path.open("rb") as file:
-            for place in range(_SAMPLES):
-                file.seek(place * max(0, size - _SAMPLE_BYTES) // (_SAMPLES - 1))
-                total.update(file.read(_SAMPLE_BYTES))
-    return total.hexdigest()[:16]
-
-
 class _Run:
     """Generation into one folder; the engine is made when the first answer is needed."""
 
@@ -203,12 +171,11 @@ class _Run:
         output_dir: Path,
         *,
         made_with: Mapping[str, Any],
-        make_engine: Callable[[], protocol.Engine],
-        batch_size: int,
+        make_engine: Callable[[], protocol.Generator],
     ):
-        self._settings, self._output_dir, self._batch_size = settings, output_dir, batch_size
+        self._settings, self._output_dir = settings, output_dir
         self._made_with, self._make_engine = made_with, make_engine
-        self._engine: protocol.Engine | None = None
+        self._engine: protocol.Generator | None = None
 
     def pending(self, name: str, samples: Sequence[benchmark.Sample]) -> list[benchmark.Sample]:
         """The samples of a benchmark that have no answer on disk."""
@@ -218,21 +185,42 @@ class _Run:
         return [sample for sample in samples if sample.id not in done]
 
     def generate(self, name: str, pending: list[benchmark.Sample], *, total: int) -> None:
-        """Answers what is pending, batch by batch, each on disk before the next."""
+        """Answers what is pending; each answer is on disk as soon as it is there."""
         if not pending:
             return
         if self._engine is None:
             self._engine = self._make_engine()
         # Neighbours of like size share a compiled shape and little padding.
         pending = sorted(pending, key=asking.size)
+        reasons: list[str] = []
         with tqdm.tqdm(desc=name, total=total, initial=total - len(pending), unit="row") as bar:
-            for start in range(0, len(pending), self._batch_size):
-                batch = pending[start : start + self._batch_size]
-                completions = self._engine.generate([self._request(s) for s in batch])
-                given = [_answer(completion) for (completion,) in completions]
-                folder.begin(self._output_dir, self._made_with)
-                folder.append_generations(self._output_dir / name, [s.id for s in batch], given)
-                bar.update(len(batch))
+            for start in range(0, len(pending), WINDOW):
+                reasons += self._ask(name, pending[start : start + WINDOW], bar.update)
+        if reasons:
+            raise errors.UserError(
+                f"{len(reasons)} of {len(pending)} questions of {name} got no answer, the same "
+                f"command asks them again; the first: {reasons[0]}"
+            )
+
+    def _ask(
+        self, name: str, samples: Sequence[benchmark.Sample], advance: Callable[[], object]
+    ) -> list[str]:
+        """Keeps the answers; returns why there are none to some."""
+        assert self._engine is not None
+        reasons = []
+
+        def take(place: int, result: list[protocol.Completion] | protocol.Failure) -> None:
+            advance()
+            if isinstance(result, protocol.Failure):
+                name_of = f"request {samples[place].id!r}: "
+                reasons.append(name_of + result.reason.removeprefix(name_of))
+                return
+            answers = [benchmark.Answer(c.text, c.finish_reason, len(c.tokens)) for c in result]
+            folder.begin(self._output_dir, self._made_with)
+            folder.append_generations(self._output_dir / name, [samples[place].id], answers)
+
+        self._engine.generate([self._request(sample) for sample in samples], on_result=take)
+        return reasons
 
     def score(self, name: str, samples: Sequence[benchmark.Sample]) -> None:
         """Scores all answers of a benchmark and commits it."""
@@ -278,7 +266,3 @@ def _finish(
     folder.write_text(output_dir / "summary.json", folder.dump(summary))
     folder.write_text(output_dir / folder.COMMIT, f"{len(samples)} benchmarks\n")
     return summary
-
-
-def _answer(completion: protocol.Completion) -> benchmark.Answer:
-    return benchmark.Answer(completion.text, completion.finish_reason, len(completion.tokens))

@@ -2,8 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prefill and decode: tokens in, tokens out, with the sampling policy's own log-probabilities.
 
-Axes: R prompts, B rows (a prompt's samples stand side by side), T prompt tokens, N new tokens,
-D width, V vocabulary.
+A slot is a prompt with its samples. Prompts are read (`read`), put into free slots (`admit`), and
+all slots decode together (`advance`) until enough of them are free again; nothing of a slot depends
+on what is in the others. Shapes are static: what varies are numbers in arrays.
+
+Axes: R slots, J samples of each, B = R J rows, a slot's samples side by side; P prompts that were
+read, T their tokens; S prompt places and U places of new tokens in a slot; D width, V vocabulary.
 """
 
 import dataclasses
@@ -16,91 +20,83 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from lingshu_jax.common import sharding, structs
-from lingshu_jax.models import layers, qwen2_5_vl, text
+from lingshu_jax.models import kv_cache, layers, qwen2_5_vl, sampling, text
+
+_KEYS_AND_VALUES = ("keys", "values", "new_keys", "new_values")
+
+
+class Policy(NamedTuple):
+    """What decides the next token, and when a row ends; compiled into every program.
+
+    Attributes:
+      model: The model.
+      stop_ids: Tokens that end a row.
+      processors: The caller's own; see `models/sampling.py`.
+    """
+
+    model: qwen2_5_vl.Qwen2_5_VL
+    stop_ids: tuple[int, ...]
+    processors: tuple[sampling.Processor, ...] = ()
 
 
 @flax.struct.dataclass
-class Sampling:
-    """How each row is decoded.
+class Prompts:
+    """Prompts that were read.
 
     Attributes:
-      temperature: float32 [B]; 0 is greedy (plain argmax), else logits are divided by it.
-      seeds: uint32 [B]; fixes a row's draws, whatever else is in the batch.
-      max_new_tokens: int32 [B]; where a row ends at the latest.
+      last: Hidden state of each one's last token [P, D].
+      cache: Their keys and values.
+      ids: int32 [P, T]; their tokens, -1 where there is none.
+      positions: int32 [P]; rotary position of the first token after each.
     """
 
-    temperature: Any  # without shapes: programs are lowered for mere descriptions of arrays
-    seeds: Any
-    max_new_tokens: Any
+    last: Any  # without shapes: programs are lowered for mere descriptions of arrays
+    cache: kv_cache.Cache
+    ids: Any
+    positions: Any
 
 
-class Generated(NamedTuple):
-    """What came out.
+@flax.struct.dataclass
+class Answers:
+    """What all rows have drawn so far; the same on all devices.
 
     Attributes:
-      tokens: New tokens, the stop token included; padding after `lengths` is 0.
-      logprobs: log p of each under the raw logits (no temperature), nats. Padding 0.
-      lengths: New tokens of each row.
-      stopped: Whether a row ended with a stop token.
+      sampling: How each row is decoded.
+      prompts: int32 [R, S]; ids of the prompts, -1 where there is none.
+      positions: int32 [B]; rotary position of a row's first new token.
+      tokens: int32 [B, U]; new tokens, the stop token included; 0 after `lengths`.
+      logprobs: float32 [B, U]; log p of each under the raw logits, nats.
+      lengths: int32 [B]; new tokens of each row.
+      stopped: bool [B]; whether a stop token ended a row.
+      ended: bool [B]; whether anything did, or the row has no request.
     """
 
-    tokens: Int[Array, "B N"]
-    logprobs: Float[Array, "B N"]
-    lengths: Int[Array, " B"]
-    stopped: Bool[Array, " B"]
+    sampling: sampling.Sampling
+    prompts: Any
+    positions: Any
+    tokens: Any
+    logprobs: Any
+    lengths: Any
+    stopped: Any
+    ended: Any
 
 
-@functools.partial(
-    jax.jit, static_argnames=("model", "samples", "capacity", "stop_ids", "is_split")
-)
-def generate(
-    params: layers.Params,
-    batch: structs.Batch,
-    next_positions: Int[Array, " R"],
-    sampling: Sampling,
-    *,
-    model: qwen2_5_vl.Qwen2_5_VL,
-    samples: int,
-    capacity: int,
-    stop_ids: tuple[int, ...],
-    is_split: bool = False,
-) -> Generated:
-    """Decodes `samples` continuations of every prompt; one prefill and one vision pass each.
+@flax.struct.dataclass
+class Slots:
+    """Everything that decoding carries on; donate it to the next program.
 
-    Args:
-      params: The model's parameters, best in the compute dtype: others are cast at every step.
-      batch: One left-aligned prompt a row, R rows.
-      next_positions: Rotary position of the first new token of each prompt.
-      sampling: For all R * samples rows, a prompt's samples side by side.
-      model: The model; static.
-      samples: Continuations a prompt.
-      capacity: N, the longest continuation that fits the compiled program.
-      stop_ids: Tokens that end a row.
-      is_split: Whether decoding takes the stacked layers apart first: a copy of them, and a longer
-        program, where reading a layer from the stack would copy it at every step (CPUs).
-
-    Returns:
-      R * samples rows, the same on all devices.
+    Attributes:
+      cache: Keys and values.
+      answers: Tokens, and how each row goes on.
     """
-    last, cache = prefill(params, batch, model=model)
-    cache = _expand(cache, samples, capacity)
-    if is_split:
-        params, cache = _split(params, cache)
-    return decode(
-        params,
-        jnp.repeat(last, samples, axis=0),
-        sampling,
-        positions=jnp.repeat(next_positions, samples, axis=0),
-        cache=cache,
-        model=model,
-        capacity=capacity,
-        stop_ids=stop_ids,
-    )
+
+    cache: kv_cache.Cache
+    answers: Answers
 
 
 def prefill(
     params: layers.Params, batch: structs.Batch, *, model: qwen2_5_vl.Qwen2_5_VL
-) -> tuple[Float[Array, "R D"], text.Cache]:
+) -> tuple[Float[Array, "P D"], kv_cache.Cache]:
     """Hidden state of each prompt's last token, and the cache after it.
 
     Args:
@@ -113,14 +109,119 @@ def prefill(
     return last, cache
 
 
+def read(
+    params: layers.Params,
+    batch: structs.Batch,
+    positions: Int[Array, " P"],
+    *,
+    model: qwen2_5_vl.Qwen2_5_VL,
+) -> Prompts:
+    """One prefill and one vision pass, from which any number of samples goes on.
+
+    Args:
+      params: The model's parameters.
+      batch: One left-aligned prompt a row.
+      positions: Rotary position of the first token after each.
+      model: The model.
+    """
+    last, cache = prefill(params, batch, model=model)
+    ids = jnp.where(batch.segment_ids > 0, batch.tokens, -1)
+    return Prompts(last=last, cache=_placed_cache(cache), ids=ids, positions=positions)
+
+
+def empty(
+    model: qwen2_5_vl.Qwen2_5_VL,
+    *,
+    slots: int,
+    samples: int,
+    prompt_places: int,
+    new_places: int,
+    is_split: bool = False,
+) -> Slots:
+    """Slots without requests.
+
+    Args:
+      model: The model.
+      slots: R.
+      samples: J.
+      prompt_places: S, of a power of two.
+      new_places: U, of a power of two.
+      is_split: Whether layers are kept apart, as `split` does with the parameters.
+    """
+    cache = kv_cache.empty(
+        model.size.text,
+        model.dtype,
+        prompts=slots,
+        samples=samples,
+        prompt_places=prompt_places,
+        new_places=new_places,
+    )
+    rows = slots * samples
+    rules = jax.tree.map(jnp.asarray, sampling.make(rows, max_new_tokens=0))
+    prompts = jnp.full((slots, prompt_places), -1, jnp.int32)
+    answers = _begin(rules, prompts, jnp.zeros(rows, jnp.int32), new_places)
+    return _placed(Slots(cache=_split_cache(cache) if is_split else cache, answers=answers))
+
+
+def split(params: layers.Params) -> layers.Params:
+    """Parameters with the text layers taken apart, a copy of them.
+
+    On CPUs reading a layer from the stack would copy it at every step; apart, they make a longer
+    program.
+
+    Args:
+      params: The model's.
+    """
+    return {**params, "text": text.take_apart(params["text"])}
+
+
+def admit(
+    params: layers.Params,
+    slots: Slots,
+    prompts: Prompts,
+    places: Int[Array, " P"],
+    *,
+    rules: sampling.Sampling,
+    policy: Policy,
+) -> Slots:
+    """Puts prompts into free slots and draws the first token of each of their samples.
+
+    Args:
+      params: The model's parameters.
+      slots: Some of them free.
+      prompts: From `read`.
+      places: The slot of each prompt, no two the same; one of R or more is left out.
+      rules: How each of the P J samples is decoded, a prompt's side by side.
+      policy: What decides the token.
+    """
+    capacity, width = slots.answers.tokens.shape[1], slots.answers.prompts.shape[1]
+    samples = slots.answers.tokens.shape[0] // slots.answers.prompts.shape[0]
+    fresh = _begin(rules, prompts.ids, jnp.repeat(prompts.positions, samples), capacity)
+    logits = _logits(params, prompts.last, policy.model)
+    fresh = _draw(jnp.repeat(logits, samples, axis=0), fresh, policy)
+    room = ((0, 0), (0, width - prompts.ids.shape[1]))
+    fresh = dataclasses.replace(fresh, prompts=jnp.pad(prompts.ids, room, constant_values=-1))
+    rows = (places[:, None] * samples + jnp.arange(samples)[None, :]).reshape(-1)
+
+    def put(path: Any, stack: Array, new: Array) -> Array:
+        index = places if path[-1].name == "prompts" else rows
+        return stack.at[index].set(new.astype(stack.dtype), mode="drop", unique_indices=True)
+
+    answers = jax.tree_util.tree_map_with_path(put, slots.answers, fresh)
+    is_split = isinstance(slots.cache.keys, tuple)
+    read = _split_cache(prompts.cache) if is_split else prompts.cache
+    cache = kv_cache.insert(slots.cache, read, places)
+    return _placed(Slots(cache=cache, answers=answers))
+
+
 def decode_step(
     params: layers.Params,
     tokens: Int[Array, " B"],
     positions: Int[Array, " B"],
-    cache: text.Cache,
+    cache: kv_cache.Cache,
     *,
     model: qwen2_5_vl.Qwen2_5_VL,
-) -> tuple[Float[Array, "B V"], text.Cache]:
+) -> tuple[Float[Array, "B V"], kv_cache.Cache]:
     """Logits after one new token a row, and the cache with it.
 
     Args:
@@ -134,128 +235,177 @@ def decode_step(
     return _logits(params, hidden, model), cache
 
 
+def advance(
+    params: layers.Params,
+    slots: Slots,
+    is_live: Bool[Array, " B"],
+    *,
+    steps: Int[Array, ""],
+    enough: Int[Array, ""],
+    policy: Policy,
+) -> Slots:
+    """Decodes up to so many tokens of every row, until enough slots are free or all are.
+
+    Args:
+      params: The model's parameters, or what `split` made of them.
+      slots: With their first tokens drawn.
+      is_live: False ends a row, whatever it has drawn.
+      steps: Tokens a row at the most.
+      enough: Free slots at which to come back earlier.
+      policy: What decides the tokens.
+    """
+    answers = dataclasses.replace(slots.answers, ended=slots.answers.ended | ~is_live)
+    enough = jnp.minimum(enough, answers.prompts.shape[0])
+
+    def is_running(carry: tuple[Array, Slots]) -> Array:
+        step, slots = carry
+        return (step < steps) & (jnp.sum(_is_free(slots.answers)) < enough)
+
+    def body(carry: tuple[Array, Slots]) -> tuple[Array, Slots]:
+        step, slots = carry
+        answers = slots.answers
+        newest = jnp.maximum(answers.lengths - 1, 0)
+        # What ended is not read any more: attention goes as far as the longest that lives.
+        cache = kv_cache.free(slots.cache, _is_free(answers))
+        cache = dataclasses.replace(cache, new_lengths=jnp.where(answers.ended, 0, newest))
+        logits, cache = decode_step(
+            params,
+            jnp.take_along_axis(answers.tokens, newest[:, None], axis=1)[:, 0],
+            answers.positions + newest,
+            cache,
+            model=policy.model,
+        )
+        return step + 1, Slots(cache=cache, answers=_draw(logits, answers, policy))
+
+    carry = (jnp.int32(0), dataclasses.replace(slots, answers=answers))
+    _, slots = jax.lax.while_loop(is_running, body, carry)
+    return _placed(slots)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("model", "samples", "capacity", "stop_ids", "is_split")
+)
+def generate(
+    params: layers.Params,
+    batch: structs.Batch,
+    next_positions: Int[Array, " R"],
+    rules: sampling.Sampling,
+    *,
+    model: qwen2_5_vl.Qwen2_5_VL,
+    samples: int,
+    capacity: int,
+    stop_ids: tuple[int, ...],
+    is_split: bool = False,
+) -> Answers:
+    """All of it as one program, for prompts that begin together and fill the slots.
+
+    Args:
+      params: The model's parameters, best in the compute dtype: others are cast at every step.
+      batch: One left-aligned prompt a row, R rows.
+      next_positions: Rotary position of the first new token of each prompt.
+      rules: For all R * samples rows, a prompt's samples side by side.
+      model: The model; static.
+      samples: Continuations a prompt.
+      capacity: U, the longest continuation that fits the compiled program.
+      stop_ids: Tokens that end a row.
+      is_split: Whether decoding takes the layers apart first; see `split`.
+
+    Returns:
+      R * samples rows.
+    """
+    policy = Policy(model, stop_ids)
+    prompts = read(params, batch, next_positions, model=model)
+    count, places = batch.tokens.shape
+    slots = empty(
+        model,
+        slots=count,
+        samples=samples,
+        prompt_places=places,
+        new_places=capacity,
+        is_split=is_split,
+    )
+    params = split(params) if is_split else params
+    slots = admit(params, slots, prompts, jnp.arange(count), rules=rules, policy=policy)
+    is_live = jnp.ones(count * samples, bool)
+    whole = jnp.int32(capacity)
+    slots = advance(params, slots, is_live, steps=whole, enough=jnp.int32(count), policy=policy)
+    return slots.answers
+
+
+def _begin(rules: sampling.Sampling, prompts: Any, positions: Any, capacity: int) -> Answers:
+    """Rows that have drawn nothing yet."""
+    rows = positions.shape[0]
+    return Answers(
+        sampling=rules,
+        prompts=prompts,
+        positions=positions,
+        tokens=jnp.zeros((rows, capacity), jnp.int32),
+        logprobs=jnp.zeros((rows, capacity), jnp.float32),
+        lengths=jnp.zeros(rows, jnp.int32),
+        stopped=jnp.zeros(rows, bool),
+        ended=rules.max_new_tokens <= 0,
+    )
+
+
+def _draw(logits: Float[Array, "B V"], answers: Answers, policy: Policy) -> Answers:
+    """One more token of every row that has not ended."""
+    special, rules = policy.model.size.special, answers.sampling
+    state = sampling.State(rules, answers.prompts, answers.tokens, answers.lengths)
+    token, logprob = sampling.choose(
+        logits,
+        state,
+        banned=(special.image_pad, special.video_pad),
+        processors=policy.processors,
+    )
+    is_active = ~answers.ended
+    stops = jnp.array(policy.stop_ids, jnp.int32)
+    is_stop = jnp.any(token[:, None] == stops[None, :], axis=-1) & is_active & ~rules.ignore_eos
+    places = jnp.arange(answers.tokens.shape[1])
+    is_here = (places[None, :] == answers.lengths[:, None]) & is_active[:, None]
+    lengths = answers.lengths + is_active
+    return dataclasses.replace(
+        answers,
+        tokens=jnp.where(is_here, token[:, None], answers.tokens),
+        logprobs=jnp.where(is_here, logprob[:, None], answers.logprobs),
+        lengths=lengths,
+        stopped=answers.stopped | is_stop,
+        ended=answers.ended | is_stop | (lengths >= rules.max_new_tokens),
+    )
+
+
+def _is_free(answers: Answers) -> Bool[Array, " R"]:
+    """Slots of which every row has ended."""
+    return jnp.all(answers.ended.reshape(answers.prompts.shape[0], -1), axis=1)
+
+
+def _placed(slots: Slots) -> Slots:
+    """Slots over the mesh; what was drawn on every device, as every process reads it.
+
+    Fixed at the end of every program, so that the next one finds what it was compiled for.
+    """
+    everywhere = jax.tree.map(
+        lambda leaf: sharding.constrain(leaf, *[None] * leaf.ndim), slots.answers
+    )
+    return Slots(cache=_placed_cache(slots.cache), answers=everywhere)
+
+
+def _placed_cache(cache: kv_cache.Cache) -> kv_cache.Cache:
+    def place(leaf: Array) -> Array:
+        return sharding.constrain(leaf, None, "batch", "kv_heads", None, None)
+
+    return dataclasses.replace(
+        cache,
+        **{name: jax.tree.map(place, getattr(cache, name)) for name in _KEYS_AND_VALUES},
+        lengths=sharding.constrain(cache.lengths, "batch"),
+        new_lengths=sharding.constrain(cache.new_lengths, "batch"),
+    )
+
+
 def _logits(params: Any, hidden: Array, model: qwen2_5_vl.Qwen2_5_VL) -> Array:
     logits = qwen2_5_vl.apply(model, params, hidden, method=model.logits)
     return sharding.constrain(logits, "batch", "vocab")
 
 
-def choose(
-    logits: Float[Array, "B V"],
-    sampling: Sampling,
-    step: Int[Array, ""],
-    banned: tuple[int, ...],
-) -> tuple[Int[Array, " B"], Float[Array, " B"]]:
-    """The next token of each row and its raw log-probability.
-
-    Args:
-      logits: Raw float32 logits.
-      sampling: Temperature and seed of each row.
-      step: How many tokens each row has drawn before.
-      banned: Media ids, which are never drawn; greedy decoding is plain argmax, unbanned.
-    """
-    greedy = jnp.argmax(logits, axis=-1)
-
-    def draw() -> Array:
-        keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), step))(sampling.seeds)
-        noise = jax.vmap(lambda key: jax.random.gumbel(key, logits.shape[1:]))(keys)
-        temperature = jnp.maximum(sampling.temperature, 1e-6)[:, None]
-        allowed = logits.at[:, jnp.array(banned)].set(-jnp.inf)
-        drawn = jnp.argmax(allowed / temperature + noise, axis=-1)
-        return jnp.where(sampling.temperature > 0, drawn, greedy)
-
-    # Noise for the whole vocabulary costs more than reading a small model.
-    tokens = jax.lax.cond(jnp.any(sampling.temperature > 0), draw, lambda: greedy)
-    tokens = tokens.astype(jnp.int32)
-    chosen = jnp.take_along_axis(logits, tokens[:, None], axis=-1)[:, 0]
-    return tokens, chosen - jax.nn.logsumexp(logits, axis=-1)
-
-
-def _expand(cache: text.Cache, samples: int, capacity: int) -> text.Cache:
-    """Makes room for `capacity` new tokens of each sample; prompts are kept once."""
-    depth, rows, heads, _, width = cache.keys.shape
-    axes = (None, "batch", "kv_heads", None, None)
-    room = jnp.zeros((depth, rows * samples, heads, capacity, width), cache.keys.dtype)
-    return dataclasses.replace(
-        cache,
-        keys=sharding.constrain(cache.keys, *axes),
-        values=sharding.constrain(cache.values, *axes),
-        new_keys=sharding.constrain(room, *axes),
-        new_values=sharding.constrain(room, *axes),
-    )
-
-
-def _split(params: layers.Params, cache: text.Cache) -> tuple[layers.Params, text.Cache]:
-    """The text layers, and their part of the cache, as tuples."""
-    decoder = {**params["text"], "layers": layers.split_stack(params["text"]["layers"])}
-    names = ("keys", "values", "new_keys", "new_values")
-    parts = {name: layers.split_stack(getattr(cache, name)) for name in names}
-    return {**params, "text": decoder}, dataclasses.replace(cache, **parts)
-
-
-def decode(
-    params: layers.Params,
-    hidden: Float[Array, "B D"],
-    sampling: Sampling,
-    *,
-    positions: Int[Array, " B"],
-    cache: text.Cache,
-    model: qwen2_5_vl.Qwen2_5_VL,
-    capacity: int,
-    stop_ids: tuple[int, ...],
-) -> Generated:
-    """Draws from `hidden`, then steps until every row has ended.
-
-    Args:
-      params: The model's parameters.
-      hidden: State of each row's last prompt token.
-      sampling: Of each row.
-      positions: Rotary position of each row's first new token.
-      cache: After the prompts, with room for `capacity` tokens.
-      model: The model.
-      capacity: N.
-      stop_ids: Tokens that end a row.
-
-    Returns:
-      B rows, the same on all devices.
-    """
-    rows = hidden.shape[0]
-    special = model.size.special
-    banned = (special.image_pad, special.video_pad)
-    stops = jnp.array(stop_ids)
-
-    def draw(logits, step, state):
-        token, logprob = choose(logits, sampling, step, banned)
-        is_active = ~state["ended"]
-        is_stop = is_active & jnp.any(token[:, None] == stops[None, :], axis=-1)
-        lengths = state["lengths"] + is_active
-        return {
-            "tokens": state["tokens"].at[:, step].set(jnp.where(is_active, token, 0)),
-            "logprobs": state["logprobs"].at[:, step].set(jnp.where(is_active, logprob, 0.0)),
-            "lengths": lengths,
-            "stopped": state["stopped"] | is_stop,
-            "ended": state["ended"] | is_stop | (lengths >= sampling.max_new_tokens),
-        }
-
-    def advance(carry):
-        step, cache, state = carry
-        token = state["tokens"][:, step - 1]
-        place = positions + step - 1
-        logits, cache = decode_step(params, token, place, cache, model=model)
-        return step + 1, cache, draw(logits, step, state)
-
-    def is_running(carry):
-        step, _, state = carry
-        return (step < capacity) & ~jnp.all(state["ended"])
-
-    state: dict[str, Any] = {
-        "tokens": jnp.zeros((rows, capacity), jnp.int32),
-        "logprobs": jnp.zeros((rows, capacity), jnp.float32),
-        "lengths": jnp.zeros(rows, jnp.int32),
-        "stopped": jnp.zeros(rows, bool),
-        "ended": sampling.max_new_tokens <= 0,
-    }
-    carry = (jnp.int32(1), cache, draw(_logits(params, hidden, model), jnp.int32(0), state))
-    _, _, state = jax.lax.while_loop(is_running, advance, carry)
-    return Generated(
-        *(sharding.constrain(state[name], *[None] * state[name].ndim) for name in Generated._fields)
-    )
+def _split_cache(cache: kv_cache.Cache) -> kv_cache.Cache:
+    parts = {name: layers.split_stack(getattr(cache, name)) for name in _KEYS_AND_VALUES}
+    return dataclasses.replace(cache, **parts)

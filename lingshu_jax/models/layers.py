@@ -5,6 +5,7 @@
 Axes: B batch, T tokens, D width, F MLP width, L layers.
 """
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +18,11 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from lingshu_jax.common import errors, sharding
+from lingshu_jax.models import axes
 
 Params = dict[str, Any]
 ADAPTER = ("lora_a", "lora_b", "lora_scale")  # beside a kernel; models/lora.py makes them
+TURNED = "kernel_turned"  # in the place of a kernel; `turn_kernels` makes it
 
 # What blocks name for the policies: their input; rotated queries and keys, values; what attention
 # gives, with the log-sum-exp of each query; the same projected; the products inside the MLP.
@@ -80,12 +83,25 @@ class Dense(nn.Module):
         return out.reshape(*batch, *out.shape[1:])
 
     def _apply(self, inputs: Float[Array, "..."]) -> Float[Array, "..."]:
-        out = self.product(inputs)
+        is_turned = self.has_variable("params", TURNED)
+        out = self._turned_product(inputs) if is_turned else self.product(inputs)
         if not self.has_variable("params", ADAPTER[0]):
             return out
         a, b, scale = (self.get_variable("params", name).astype(out.dtype) for name in ADAPTER)
         low = jnp.tensordot(inputs.astype(out.dtype), a, a.ndim - 1) * scale
         return out + jnp.tensordot(low, b, 1)
+
+    def _turned_product(self, inputs: Float[Array, "..."]) -> Float[Array, "..."]:
+        kernel = self.get_variable("params", TURNED)
+        batch = inputs.shape[: inputs.ndim - np.size(self.axis)]
+        x = inputs.reshape(-1, kernel.shape[1])
+        out = product_of_turned(kernel.astype(self.dtype), x.astype(self.dtype))
+        features = (self.features,) if isinstance(self.features, int) else self.features
+        out = out.reshape(*batch, *features)
+        if not self.use_bias:
+            return out
+        bias = self.get_variable("params", "bias").astype(out.dtype)
+        return out + bias[(None,) * len(batch)]
 
 
 class RMSNorm(nn.Module):
@@ -173,6 +189,46 @@ def split_stack(tree: Any) -> tuple[Any, ...]:
     depth = jax.tree.leaves(tree)[0].shape[0]
     places = (slice(i, i + 1) for i in range(depth))
     return tuple(jax.tree.map(operator.itemgetter(place), tree) for place in places)
+
+
+def turn_kernels(layer: Params, module: str) -> Params:
+    """One layer, or a stack of depth 1, with each kernel's outputs first.
+
+    With few rows a product on a CPU is faster so by a third: the kernel is read as it lies.
+
+    Args:
+      layer: Nested dict of parameters.
+      module: Its path.
+
+    Returns:
+      Kernels [1, F, D] under another name, everything else as it is.
+    """
+    turned: Params = {}
+    for name, leaf in layer.items():
+        if isinstance(leaf, dict):
+            turned[name] = turn_kernels(leaf, f"{module}/{name}")
+        elif name != "kernel":
+            turned[name] = leaf
+        else:
+            stack, inputs = axes.split_kernel(module, leaf.shape)
+            flat = leaf.reshape(*stack, math.prod(inputs), -1)
+            turned[TURNED] = jnp.swapaxes(flat, -1, -2)
+    return turned
+
+
+def product_of_turned(
+    kernel: Float[Array, "F D"], x: Float[Array, "B D"], dtype: Any = None
+) -> Float[Array, "B F"]:
+    """x W for a W whose outputs come first, by the product W x.
+
+    Args:
+      kernel: W.
+      x: Few rows.
+      dtype: Of the result; None takes that of the arguments.
+    """
+    out = jnp.einsum("FD,BD->FB", kernel, x, preferred_element_type=dtype)
+    # Without the barrier XLA makes x W of it again, at a fifth of the speed.
+    return jax.lax.optimization_barrier(out).T
 
 
 def remat(function: Callable[..., Any], policy: str) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from lingshu_jax.common import sharding, structs
-from lingshu_jax.models import layers, sizes, text, vision
+from lingshu_jax.models import kv_cache, layers, sizes, text, vision
 
 
 class Qwen2_5_VL(nn.Module):
@@ -82,14 +82,14 @@ class Qwen2_5_VL(nn.Module):
         x = sharding.constrain(x, "replica_batch", "tokens", "embed")
         return sharding.constrain(x, "batch", "tokens", None)
 
-    def prefill(self, batch: structs.Batch) -> tuple[Float[Array, "B T D"], text.Cache]:
+    def prefill(self, batch: structs.Batch) -> tuple[Float[Array, "B T D"], kv_cache.Cache]:
         """Hidden states of one prompt a row, and the cache from which decoding goes on."""
         x = self.embed(batch.tokens, batch.media_index, self.encode_images(batch.images))
         return self.text.prefill(x, batch.positions, batch.segment_ids)
 
     def step(
-        self, tokens: Int[Array, " B"], positions: Int[Array, " B"], cache: text.Cache
-    ) -> tuple[Float[Array, "B D"], text.Cache]:
+        self, tokens: Int[Array, " B"], positions: Int[Array, " B"], cache: kv_cache.Cache
+    ) -> tuple[Float[Array, "B D"], kv_cache.Cache]:
         """Hidden state after one new token a row; its position is equal on all three axes."""
         axes = jnp.broadcast_to(positions[:, None, None], (positions.shape[0], 3, 1))
         x = sharding.constrain(self.text.embed(tokens[:, None]), "batch", None, None)
@@ -102,13 +102,22 @@ class Qwen2_5_VL(nn.Module):
 
     def logits(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
         """float32 logits; only for places that are few, the loss never makes them all."""
-        head = "VD" if self.size.text.tie_embeddings else "DV"
-        return jnp.einsum(
-            f"...D,{head}->...V",
-            hidden,
-            self.head_kernel().astype(self.dtype),
-            preferred_element_type=jnp.float32,
-        )
+        kernel = self.head_kernel().astype(self.dtype)
+
+        def product(hidden: Array, kernel: Array) -> Array:
+            head = "VD" if self.text.is_vocab_first else "DV"
+            return jnp.einsum(
+                f"...D,{head}->...V", hidden, kernel, preferred_element_type=jnp.float32
+            )
+
+        def turned(hidden: Array, kernel: Array) -> Array:
+            rows = hidden.reshape(-1, hidden.shape[-1])
+            out = layers.product_of_turned(kernel, rows, jnp.float32)
+            return out.reshape(*hidden.shape[:-1], -1)
+
+        on_cpu = turned if self.text.is_vocab_first else product
+        logits: Any = jax.lax.platform_dependent(hidden, kernel, cpu=on_cpu, default=product)
+        return logits
 
 
 def empty_batch(size: sizes.ModelSize, *, rows: int, tokens: int, patches: int) -> structs.Batch:

@@ -2,47 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Qwen2.5 decoder: grouped-query attention, multimodal rotary positions, gated MLP.
 
-Axes: B rows, T tokens, S cache places, D width, N query heads, K key/value heads, H head
-width, L layers.
+Axes: B rows, T tokens, D width, N query heads, K key/value heads, H head width.
 """
 
 import dataclasses
 from typing import Any
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
 from lingshu_jax.common import sharding
-from lingshu_jax.models import attention, attention_cached, layers, rope, sizes
+from lingshu_jax.models import attention, attention_cached, kv_cache, layers, rope, sizes
 
-
-@flax.struct.dataclass
-class Cache:
-    """Keys and values of the tokens seen so far; an argument and a result, never hidden state.
-
-    Prompts stand apart from what follows them: a prompt is kept once for all of its samples and
-    never written again, and all rows write a new token at the same place. Keys and values may be
-    taken apart by `layers.split_stack`, as the layers' parameters.
-
-    Attributes:
-      keys: Rotated keys of the prompts [L, R, K, S, H], heads before places.
-      values: Their values [L, R, K, S, H].
-      lengths: Prompt places in use [R].
-      new_keys: The same of the new tokens, each row its own [L, B, K, U, H]; B = R times samples.
-      new_values: Their values [L, B, K, U, H].
-      used: Places of new tokens in use [], the same for all rows.
-    """
-
-    keys: Any
-    values: Any
-    lengths: Array
-    new_keys: Any
-    new_values: Any
-    used: Array
+TURNED_HEAD = "head_turned"  # in the place of the head; `take_apart` makes it
 
 
 class Attention(nn.Module):
@@ -102,7 +77,7 @@ class Block(nn.Module):
         )
         return self._finish(x, attended), k, v
 
-    def step(self, x, angles, *, layer, cache):
+    def step(self, x, angles, *, layer, cache, blocks):
         """The block for one new token a row.
 
         Args:
@@ -110,6 +85,7 @@ class Block(nn.Module):
           angles: Their rotary angles [B, 1, H / 2].
           layer: Of the new part of the cache.
           cache: The prompt part of this layer alone, the new part of all layers.
+          blocks: Of places, that attention reads of either part.
 
         Returns:
           The block's output [B, 1, D], and the new keys and values with the token in its place.
@@ -117,9 +93,7 @@ class Block(nn.Module):
         q, k, v = self.attention.project(self.norm1(x), angles)
 
         def put(stack, token):
-            # One place of one layer, so that XLA updates the stack where it lies.
-            place = jnp.moveaxis(token, 1, 2)[None].astype(stack.dtype)
-            return jax.lax.dynamic_update_slice(stack, place, (layer, 0, 0, cache.used, 0))
+            return kv_cache.put(stack, token[:, 0], layer=layer, places=cache.new_lengths)
 
         new_keys, new_values = put(cache.new_keys, k), put(cache.new_values, v)
         attended = attention_cached.attend(
@@ -127,7 +101,8 @@ class Block(nn.Module):
             prompt=attention_cached.Part(cache.keys, cache.values),
             lengths=cache.lengths,
             new=attention_cached.Part(new_keys[layer], new_values[layer]),
-            used=cache.used + 1,
+            new_lengths=cache.new_lengths + 1,
+            blocks=blocks,
         )
         return self._finish(x, attended[:, None]), new_keys, new_values
 
@@ -164,7 +139,8 @@ class Decoder(nn.Module):
         )
         self.layers = layers.stack(self, "layers", block, size.num_layers, *example)
         self.norm = layers.RMSNorm(size.rms_norm_eps, self.param_dtype)
-        if not size.tie_embeddings:
+        self.is_vocab_first = size.tie_embeddings or self.has_variable("params", TURNED_HEAD)
+        if not self.is_vocab_first:
             self.head = self.param(
                 "head",
                 nn.initializers.normal(0.02),
@@ -180,28 +156,30 @@ class Decoder(nn.Module):
 
     def prefill(
         self, x: Float[Array, "B T D"], positions: Int[Array, "B 3 T"], segments: Int[Array, "B T"]
-    ) -> tuple[Float[Array, "B T D"], Cache]:
+    ) -> tuple[Float[Array, "B T D"], kv_cache.Cache]:
         """Hidden states of one prompt a row, left-aligned, and the cache after it."""
         hidden, kept = self._run(x, positions, segments, keep_cache=True)
         keys, values = (jnp.swapaxes(leaf, 2, 3) for leaf in kept)
-        room = jnp.zeros_like(keys[:, :, :, :0])
-        return hidden, Cache(
-            keys=keys,
+        room = jnp.zeros_like(values[:, :, :, :0])
+        return hidden, kv_cache.Cache(
+            keys=jnp.swapaxes(keys, 3, 4),
             values=values,
             lengths=jnp.sum(segments > 0, axis=1).astype(jnp.int32),
             new_keys=room,
             new_values=room,
-            used=jnp.int32(0),
+            new_lengths=jnp.zeros(x.shape[0], jnp.int32),
         )
 
     def step(
-        self, x: Float[Array, "B 1 D"], positions: Int[Array, "B 3 1"], cache: Cache
-    ) -> tuple[Float[Array, "B 1 D"], Cache]:
+        self, x: Float[Array, "B 1 D"], positions: Int[Array, "B 3 1"], cache: kv_cache.Cache
+    ) -> tuple[Float[Array, "B 1 D"], kv_cache.Cache]:
         """Hidden states of one new token a row, and the cache with it.
 
         The layers are scanned, or run one by one where `layers.split_stack` took them apart.
         """
         angles = self._angles(positions)
+        lengths = cache.lengths, cache.new_lengths + 1
+        blocks = tuple(map(attention_cached.num_blocks, lengths))
 
         def body(carry, scanned):
             x, new_keys, new_values = carry
@@ -210,7 +188,7 @@ class Decoder(nn.Module):
                 cache, keys=keys, values=values, new_keys=new_keys, new_values=new_values
             )
             return self._apply_block(
-                params, x, angles, layer=layer, cache=given, method=Block.step
+                params, x, angles, layer=layer, cache=given, blocks=blocks, method=Block.step
             ), None
 
         def run(x, stack):
@@ -229,13 +207,15 @@ class Decoder(nn.Module):
                 new.append(tuple(after))
             new_keys, new_values = zip(*new, strict=True)
         cache = dataclasses.replace(
-            cache, new_keys=new_keys, new_values=new_values, used=cache.used + 1
+            cache, new_keys=new_keys, new_values=new_values, new_lengths=cache.new_lengths + 1
         )
         return self.norm(x), cache
 
     def head_kernel(self) -> Float[Array, "D V"] | Float[Array, "V D"]:
-        """The output head as it is stored; where it is tied, the embedding with its V first."""
-        return self.embed.embedding if self.size.tie_embeddings else self.head
+        """The output head as it is stored; V first where it is the embedding, or turned."""
+        if self.size.tie_embeddings:
+            return self.embed.embedding
+        return self.get_variable("params", TURNED_HEAD) if self.is_vocab_first else self.head
 
     def _run(self, x, positions, segments, *, keep_cache) -> tuple[Array, Any]:
         angles = self._angles(positions)
@@ -261,3 +241,21 @@ class Decoder(nn.Module):
 
     def _block(self) -> Block:
         return Block(self.size, self.dtype, self.param_dtype, self.backend, parent=None)
+
+
+def take_apart(params: layers.Params) -> layers.Params:
+    """A copy of the decoder's parameters as decoding on a CPU reads them fastest.
+
+    Layers stand by themselves, as reading one from the stack would copy it at every step, and the
+    outputs of each kernel come first. The program is longer for it.
+
+    Args:
+      params: Those of `Decoder`.
+    """
+    apart = dict(params)
+    apart["layers"] = tuple(
+        layers.turn_kernels(layer, "text/layers") for layer in layers.split_stack(params["layers"])
+    )
+    if "head" in apart:
+        apart[TURNED_HEAD] = apart.pop("head").T
+    return apart

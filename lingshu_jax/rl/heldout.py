@@ -27,7 +27,7 @@ class Exam:
     greedy: bool
     blind_probe: bool
 
-    def take(self, engine: protocol.Engine, *, step: int) -> dict[str, float | None]:
+    def take(self, engine: protocol.Generator, *, step: int) -> dict[str, float | None]:
         """Asks everything.
 
         Args:
@@ -49,7 +49,7 @@ class Exam:
         return scores
 
     def _ask(
-        self, name: str, prompts: Sequence[questions.Prompt], engine: protocol.Engine, step: int
+        self, name: str, prompts: Sequence[questions.Prompt], engine: protocol.Generator, step: int
     ) -> dict[str, float]:
         groups = rollout.collect(prompts, engine, self.sampler, step=step)
         scores = {

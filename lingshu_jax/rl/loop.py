@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import itertools
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from lingshu_jax.common import metrics, runtime
+from lingshu_jax.common import errors, metrics, runtime
 from lingshu_jax.engines import jax_engine, protocol
 from lingshu_jax.models import lora
 from lingshu_jax.rl import config as rl_config
@@ -65,13 +66,25 @@ def run(
 
 @dataclasses.dataclass(frozen=True)
 class _Watched:
-    """An engine that tells of every batch of answers."""
+    """An engine that tells of every answered request."""
 
     engine: jax_engine.JaxEngine
     progress: Callable[[], None]
 
-    def generate(self, requests: Sequence[protocol.Request]) -> list[list[protocol.Completion]]:
-        return self.engine.generate(requests, on_done=lambda _: self.progress())
+    def generate(
+        self,
+        requests: Sequence[protocol.Request],
+        *,
+        on_result: protocol.OnCompletions | None = None,
+    ) -> list[list[protocol.Completion]]:
+        def watch(place: int, result: list[protocol.Completion] | protocol.Failure) -> None:
+            self.progress()
+            if on_result is not None:
+                on_result(place, result)
+            elif isinstance(result, protocol.Failure):
+                raise errors.UserError(result.reason)
+
+        return self.engine.generate(requests, on_result=watch)
 
 
 class _Run:
@@ -101,6 +114,7 @@ class _Run:
             self._trainer.model,
             task.encoder,
             rows=config.rl.generation_rows,
+            max_images=sys.maxsize,  # prompts were chosen by their tokens and patches
         )
         self._sampler = rollout.Sampler(
             max_new_tokens=config.rl.max_new_tokens,
@@ -196,8 +210,8 @@ class _Run:
     def _is_logged(self, row: Mapping[str, Any]) -> bool:
         return self._trainer.is_logged or "eval/step" in row
 
-    def _engine_for(self, phase: str) -> protocol.Engine:
-        """The engine with the weights as they are; each batch that it answers is a phase."""
+    def _engine_for(self, phase: str) -> protocol.Generator:
+        """The engine with the weights as they are; each request that it answers is a phase."""
         self._trainer.begin(phase)
         self._engine.set_params(self._trainer.state.params())
         return _Watched(self._engine, functools.partial(self._trainer.begin, phase))

@@ -58,7 +58,7 @@ class Group(NamedTuple):
 
 def collect(
     prompts: Sequence[questions.Prompt],
-    engine: protocol.Engine,
+    engine: protocol.Generator,
     sampler: Sampler,
     *,
     step: int,

@@ -35,18 +35,27 @@ class Killed(BaseException):
 
 
 class Scripted:
-    """Answers by id and keeps what it was asked; may die at a batch."""
+    """Answers by id, last first, and keeps what it has answered.
 
-    def __init__(self, dies_at_batch=None):
+    May die after some answers; has none to some questions.
+    """
+
+    def __init__(self, dies_after=None, fails=()):
         self.requests = []
-        self._batches, self._dies_at = 0, dies_at_batch
+        self._dies_after, self._fails = dies_after, fails
 
-    def generate(self, requests):
-        if self._batches == self._dies_at:
-            raise Killed
-        self._batches += 1
-        self.requests += requests
-        return [[self._complete(request)] for request in requests]
+    def generate(self, requests, *, on_result):
+        answers = [[] for _ in requests]
+        for place in reversed(range(len(requests))):
+            if len(self.requests) == self._dies_after:
+                raise Killed
+            self.requests.append(requests[place])
+            if requests[place].id in self._fails:
+                on_result(place, protocol.Failure("no answer"))
+            else:
+                answers[place] = [self._complete(requests[place])]
+                on_result(place, answers[place])
+        return answers
 
     def _complete(self, request):
         text = RESPONSES[request.id]
@@ -86,7 +95,7 @@ def make_settings(data_dir, /, **changes):
 
 def evaluate(settings, output_dir, engine=None, **kwargs):
     engine = engine or Scripted()
-    summary = runner.evaluate(settings, output_dir, lambda: engine, batch_size=2, **kwargs)
+    summary = runner.evaluate(settings, output_dir, lambda: engine, **kwargs)
     return summary, [request.id for request in engine.requests]
 
 
@@ -137,7 +146,7 @@ def test_a_finished_run_does_nothing(tmp_path, settings):
 
 def test_a_killed_run_goes_on_without_repeating_a_row(tmp_path, settings):
     out = tmp_path / "out"
-    engine = Scripted(dies_at_batch=2)
+    engine = Scripted(dies_after=4)
     with pytest.raises(Killed):
         evaluate(settings, out, engine)
     first = [request.id for request in engine.requests]
@@ -151,7 +160,7 @@ def test_a_killed_run_goes_on_without_repeating_a_row(tmp_path, settings):
 @pytest.mark.parametrize("tear", [b'{"id": "r', b'{"id": "r0", "response": "x"}', b"\xff\xfe"])
 def test_a_torn_last_line_is_generated_again(tmp_path, settings, tear):
     out = tmp_path / "out"
-    engine = Scripted(dies_at_batch=1)
+    engine = Scripted(dies_after=2)
     with pytest.raises(Killed):
         evaluate(settings, out, engine)
     partial = out / "small" / folder.GENERATIONS
@@ -160,6 +169,22 @@ def test_a_torn_last_line_is_generated_again(tmp_path, settings, tear):
     _, second = evaluate(settings, out)
     assert sorted([request.id for request in engine.requests] + second) == sorted(RESPONSES)
     assert [row["response"] for row in read_rows(out)] == list(RESPONSES.values())
+
+
+def test_questions_without_an_answer_are_named_and_asked_again(tmp_path, settings):
+    out, engine = tmp_path / "out", Scripted(fails=("r1", "r4"))
+    with pytest.raises(errors.UserError, match="2 of 6 questions of small .* 'r1': no answer"):
+        evaluate(settings, out, engine)
+    assert len(engine.requests) == 6 and not folder.is_complete(out)
+    _, second = evaluate(settings, out)
+    assert sorted(second) == ["r1", "r4"]
+    assert [row["response"] for row in read_rows(out)] == list(RESPONSES.values())
+
+
+def test_windows_lose_no_question(tmp_path, settings, monkeypatch):
+    monkeypatch.setattr(runner, "WINDOW", 4)
+    _, asked = evaluate(settings, tmp_path / "out")
+    assert sorted(asked) == sorted(RESPONSES)
 
 
 @pytest.fixture
@@ -178,7 +203,7 @@ def test_in_a_store_it_goes_on_in_another_home(tmp_path, bucket, data_dir, monke
         with paths.opened(f"{bucket}/run/evaluation") as out:
             return evaluate(settings, out, engine, overwrite=bool(changes))
 
-    engine = Scripted(dies_at_batch=1)
+    engine = Scripted(dies_after=2)
     with pytest.raises(Killed):
         run("first", engine)
     summary, asked = run("second")
@@ -186,7 +211,7 @@ def test_in_a_store_it_goes_on_in_another_home(tmp_path, bucket, data_dir, monke
     assert summary["settings"]["model"] == f"{bucket}/run/export"
     assert summary["model"] == "run/export"
     with pytest.raises(Killed):
-        run("second", Scripted(dies_at_batch=0), limit=2)
+        run("second", Scripted(dies_after=0), limit=2)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "third"))
     left = paths.fetched(f"{bucket}/run")
     assert not [*left.rglob("*")], "what is overwritten goes from the store as well"
@@ -215,7 +240,7 @@ def test_a_changed_setting_is_named(tmp_path, data_dir, settings, name, value):
 
 def test_changed_data_is_noticed_while_a_run_is_partial(tmp_path, data_dir, settings):
     with pytest.raises(Killed):
-        evaluate(settings, tmp_path / "out", Scripted(dies_at_batch=1))
+        evaluate(settings, tmp_path / "out", Scripted(dies_after=2))
     path = data_dir / "small.jsonl"
     path.write_text(path.read_text().replace("axial plane", "coronal plane"))
     with pytest.raises(errors.UserError, match="data = "):

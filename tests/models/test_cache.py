@@ -17,7 +17,7 @@ import pytest
 
 from lingshu_jax.common import geometry, structs
 from lingshu_jax.data import messages
-from lingshu_jax.models import generate, layers, text
+from lingshu_jax.models import kv_cache, layers
 from tests import small
 from tests.models import goldens
 
@@ -48,7 +48,7 @@ def make_prompts() -> list[messages.Encoded]:
 
 
 @goldens.compiled_quickly()
-def prefill(params: layers.Params, batch: structs.Batch) -> tuple[jax.Array, text.Cache]:
+def prefill(params: layers.Params, batch: structs.Batch) -> tuple[jax.Array, kv_cache.Cache]:
     variables: Any = {"params": params}
     hidden, cache = small.MODEL.apply(variables, batch, method=small.MODEL.prefill)
     last = jnp.take_along_axis(hidden, (cache.lengths - 1)[:, None, None], axis=1)[:, 0]
@@ -57,8 +57,8 @@ def prefill(params: layers.Params, batch: structs.Batch) -> tuple[jax.Array, tex
 
 @goldens.compiled_quickly()
 def step(
-    params: layers.Params, tokens: jax.Array, positions: jax.Array, cache: text.Cache
-) -> tuple[jax.Array, text.Cache]:
+    params: layers.Params, tokens: jax.Array, positions: jax.Array, cache: kv_cache.Cache
+) -> tuple[jax.Array, kv_cache.Cache]:
     variables: Any = {"params": params}
     hidden, cache = small.MODEL.apply(variables, tokens, positions, cache, method=small.MODEL.step)
     return small.MODEL.apply(variables, hidden, method=small.MODEL.logits), cache
@@ -74,7 +74,7 @@ class Setup(NamedTuple):
     """Where decoding starts; a twin breaks one part."""
 
     positions: np.ndarray
-    cache: text.Cache
+    cache: kv_cache.Cache
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,15 @@ def decoded(
     assert len({prompt.num_tokens for prompt in prompts}) == 4, "several lengths in one batch"
     logits, cache = prefill(params, small.make_batch([[prompt] for prompt in prompts]))
     places = np.array([prompt.next_position for prompt in prompts], np.int32)
-    setup = change(Setup(places, generate._expand(cache, 1, NEW_TOKENS)))
+    room = kv_cache.empty(
+        small.SIZE.text,
+        small.MODEL.dtype,
+        prompts=4,
+        samples=1,
+        prompt_places=small.BUDGET.tokens,
+        new_places=NEW_TOKENS,
+    )
+    setup = change(Setup(places, kv_cache.insert(room, cache, jnp.arange(4))))
     cache, out = setup.cache, [logits]
     for i in range(NEW_TOKENS):
         logits, cache = step(params, added[:, i], setup.positions + i, cache)

@@ -7,6 +7,7 @@ One program of six rows serves most tests: two prompts, one with two images, thr
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ import pytest
 
 from lingshu_jax.common import structs
 from lingshu_jax.data import messages
-from lingshu_jax.models import generate, layers, qwen2_5_vl
+from lingshu_jax.models import generate, layers, qwen2_5_vl, sampling
 from tests import small
 from tests.models import goldens
 
@@ -39,26 +40,21 @@ def prompts() -> list[messages.Encoded]:
     ]
 
 
-def sampling(
-    temperature: float, seeds: Sequence[int], lengths: int | Sequence[int] = CAPACITY
-) -> generate.Sampling:
-    rows = len(seeds)
-    return generate.Sampling(
-        temperature=jnp.full(rows, temperature, jnp.float32),
-        seeds=jnp.array(seeds, jnp.uint32),
-        max_new_tokens=jnp.broadcast_to(jnp.array(lengths, jnp.int32), (rows,)),
+def rules(temperature: float, seeds: Sequence[int], lengths: Any = CAPACITY) -> sampling.Sampling:
+    return sampling.make(
+        len(seeds), temperature=temperature, seeds=np.array(seeds), max_new_tokens=lengths
     )
 
 
 def run(
     params: layers.Params,
     rows: Sequence[messages.Encoded],
-    options: generate.Sampling,
+    options: sampling.Sampling,
     *,
     samples: int = 1,
     model: qwen2_5_vl.Qwen2_5_VL = small.MODEL,
     is_split: bool = False,
-) -> generate.Generated:
+) -> generate.Answers:
     out = goldens.quick_generate(
         params,
         small.make_batch([[row] for row in rows]),
@@ -70,7 +66,7 @@ def run(
         stop_ids=STOPS,
         is_split=is_split,
     )
-    return generate.Generated(*(np.asarray(leaf) for leaf in out))
+    return jax.tree.map(np.asarray, out)
 
 
 class Counting(qwen2_5_vl.Qwen2_5_VL):
@@ -85,8 +81,8 @@ STEPS: list[int] = []
 
 
 def run_shared(
-    params: layers.Params, prompts: list[messages.Encoded], options: generate.Sampling
-) -> generate.Generated:
+    params: layers.Params, prompts: list[messages.Encoded], options: sampling.Sampling
+) -> generate.Answers:
     """Three samples of each of the two prompts; counts steps."""
     STEPS.clear()
     out = run(params, prompts, options, samples=SAMPLES, model=Counting(size=small.SIZE))
@@ -99,13 +95,13 @@ def each_thrice(prompts: list[messages.Encoded]) -> list[messages.Encoded]:
 
 
 @pytest.fixture(scope="module")
-def drawn(params: layers.Params, prompts: list[messages.Encoded]) -> generate.Generated:
-    return run(params, each_thrice(prompts), sampling(1.0, range(6)))
+def drawn(params: layers.Params, prompts: list[messages.Encoded]) -> generate.Answers:
+    return run(params, each_thrice(prompts), rules(1.0, range(6)))
 
 
 @pytest.fixture(scope="module")
-def greedy(params: layers.Params, prompts: list[messages.Encoded]) -> generate.Generated:
-    return run(params, each_thrice(prompts), sampling(0.0, range(6)))
+def greedy(params: layers.Params, prompts: list[messages.Encoded]) -> generate.Answers:
+    return run(params, each_thrice(prompts), rules(0.0, range(6)))
 
 
 @goldens.compiled_quickly()
@@ -115,7 +111,7 @@ def forward_logits(params: layers.Params, batch: structs.Batch) -> jax.Array:
 
 
 def teacher_forced(
-    params: layers.Params, rows: Sequence[messages.Encoded], out: generate.Generated
+    params: layers.Params, rows: Sequence[messages.Encoded], out: generate.Answers
 ) -> list[np.ndarray]:
     """Logits that predict each new token, from one pass over prompt and completion."""
     whole = []
@@ -127,7 +123,7 @@ def teacher_forced(
     return [x[s : s + n] for x, s, n in zip(logits, starts, out.lengths, strict=True)]
 
 
-def logprob_gap(logits: list[np.ndarray], out: generate.Generated) -> float:
+def logprob_gap(logits: list[np.ndarray], out: generate.Answers) -> float:
     gaps = []
     for row, (values, length) in enumerate(zip(logits, out.lengths, strict=True)):
         logprobs = np.asarray(jax.nn.log_softmax(values, axis=-1))
@@ -137,7 +133,7 @@ def logprob_gap(logits: list[np.ndarray], out: generate.Generated) -> float:
 
 
 def test_cached_decoding_equals_the_full_forward(
-    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Generated
+    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Answers
 ) -> None:
     rows = each_thrice(prompts)
     assert logprob_gap(teacher_forced(params, rows, drawn), drawn) < TOLERANCE
@@ -147,7 +143,7 @@ def test_cached_decoding_equals_the_full_forward(
 
 
 def test_greedy_is_argmax(
-    params: layers.Params, prompts: list[messages.Encoded], greedy: generate.Generated
+    params: layers.Params, prompts: list[messages.Encoded], greedy: generate.Answers
 ) -> None:
     logits = teacher_forced(params, each_thrice(prompts), greedy)
     for row, values in enumerate(logits):
@@ -156,54 +152,54 @@ def test_greedy_is_argmax(
         assert greedy.tokens[row].tolist() == greedy.tokens[row // 3 * 3].tolist()
 
 
-def test_sampling_is_not_argmax(greedy: generate.Generated, drawn: generate.Generated) -> None:
+def test_sampling_is_not_argmax(greedy: generate.Answers, drawn: generate.Answers) -> None:
     assert (drawn.tokens != greedy.tokens).any(axis=1).all()
     assert len({tuple(row) for row in drawn.tokens.tolist()}) == 6
 
 
 def test_shared_prefill_equals_separate_requests(
-    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Generated
+    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Answers
 ) -> None:
-    shared = run_shared(params, prompts, sampling(1.0, range(6)))
+    shared = run_shared(params, prompts, rules(1.0, range(6)))
     np.testing.assert_array_equal(shared.tokens, drawn.tokens)
     np.testing.assert_array_equal(shared.lengths, drawn.lengths)
     np.testing.assert_allclose(shared.logprobs, drawn.logprobs, atol=1e-5)
-    other = run_shared(params, prompts, sampling(1.0, range(1, 7)))
+    other = run_shared(params, prompts, rules(1.0, range(1, 7)))
     assert (other.tokens != drawn.tokens).any(axis=1).all()
 
 
 def test_layers_taken_apart_give_the_same(
-    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Generated
+    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Answers
 ) -> None:
-    options = sampling(1.0, range(6))
+    options = rules(1.0, range(6))
     split = run(params, prompts, options, samples=SAMPLES, is_split=True)
     np.testing.assert_array_equal(split.tokens, drawn.tokens)
     np.testing.assert_allclose(split.logprobs, drawn.logprobs, atol=1e-5)
 
 
 def test_a_group_equals_requests_of_their_own(
-    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Generated
+    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Answers
 ) -> None:
     """Each row again as the only one of its batch; the twin starts one position late."""
     for row, prompt in enumerate(each_thrice(prompts)):
-        one = run(params, [prompt], sampling(1.0, [row]))
+        one = run(params, [prompt], rules(1.0, [row]))
         assert one.tokens[0].tolist() == drawn.tokens[row].tolist()
         np.testing.assert_allclose(one.logprobs[0], drawn.logprobs[row], atol=1e-5)
         late = prompt.positions + (np.arange(prompt.num_tokens) == prompt.num_tokens - 1)
         moved = dataclasses.replace(prompt, positions=late.astype(np.int32))
-        shifted = run(params, [moved], sampling(1.0, [row]))
+        shifted = run(params, [moved], rules(1.0, [row]))
         assert np.abs(shifted.logprobs[0] - drawn.logprobs[row]).max() > MARGIN * TOLERANCE
 
 
 def test_a_row_does_not_depend_on_its_neighbours(
-    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Generated
+    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Answers
 ) -> None:
-    turned = run(params, each_thrice(prompts)[::-1], sampling(1.0, range(6)[::-1]))
+    turned = run(params, each_thrice(prompts)[::-1], rules(1.0, range(6)[::-1]))
     np.testing.assert_array_equal(turned.tokens[::-1], drawn.tokens)
     np.testing.assert_allclose(turned.logprobs[::-1], drawn.logprobs, atol=1e-5)
 
 
-def test_rows_end_with_their_first_stop_token(drawn: generate.Generated) -> None:
+def test_rows_end_with_their_first_stop_token(drawn: generate.Answers) -> None:
     assert 0 < drawn.stopped.sum() < 6, "the case needs rows of both kinds"
     for tokens, length, stopped in zip(drawn.tokens, drawn.lengths, drawn.stopped, strict=True):
         is_stop = np.isin(tokens[:length], STOPS)
@@ -212,7 +208,7 @@ def test_rows_end_with_their_first_stop_token(drawn: generate.Generated) -> None
         assert stopped or length == CAPACITY
 
 
-def test_padding_is_zero(drawn: generate.Generated) -> None:
+def test_padding_is_zero(drawn: generate.Answers) -> None:
     is_padding = np.arange(CAPACITY)[None, :] >= drawn.lengths[:, None]
     assert is_padding.any()
     assert not drawn.tokens[is_padding].any() and not drawn.logprobs[is_padding].any()
@@ -220,10 +216,10 @@ def test_padding_is_zero(drawn: generate.Generated) -> None:
 
 
 def test_each_row_has_its_own_limit(
-    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Generated
+    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Answers
 ) -> None:
     limits = np.array([0, 1, 2, 8, 3, 0])
-    out = run(params, each_thrice(prompts), sampling(1.0, range(6), limits))
+    out = run(params, each_thrice(prompts), rules(1.0, range(6), limits))
     np.testing.assert_array_equal(out.lengths, np.minimum(limits, drawn.lengths))
     for row, length in enumerate(out.lengths):
         assert out.tokens[row, :length].tolist() == drawn.tokens[row, :length].tolist()
@@ -231,62 +227,9 @@ def test_each_row_has_its_own_limit(
 
 
 def test_decoding_ends_with_the_longest_row(
-    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Generated
+    params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Answers
 ) -> None:
     limits = np.array([3, 1, 3, 2, 3, 0])
-    out = run_shared(params, prompts, sampling(1.0, range(6), limits))
+    out = run_shared(params, prompts, rules(1.0, range(6), limits))
     np.testing.assert_array_equal(out.lengths, np.minimum(limits, drawn.lengths))
     assert len(STEPS) == out.lengths.max() - 1 == 2  # the first token comes from the prompt
-
-
-def choose(logits: np.ndarray, temperature: float, step: int = 0) -> np.ndarray:
-    special = small.SIZE.special
-    options = sampling(temperature, range(len(logits)))
-    tokens, logprobs = jitted_choose(
-        logits, options, jnp.int32(step), (special.image_pad, special.video_pad)
-    )
-    chosen = logits.astype(np.float64)[np.arange(DRAWS), tokens]
-    expected = chosen - np.log(np.exp(logits.astype(np.float64)).sum(axis=-1))
-    np.testing.assert_allclose(logprobs, expected, rtol=1e-5, atol=1e-5)
-    return np.asarray(tokens)
-
-
-jitted_choose = jax.jit(generate.choose, static_argnums=3)
-DRAWS = 2000
-
-
-@pytest.mark.parametrize("name", ["image_pad", "video_pad"])
-def test_media_ids_are_banned_when_sampling_but_not_when_greedy(
-    name: str, rng: np.random.Generator
-) -> None:
-    logits = rng.standard_normal((DRAWS, small.SIZE.text.vocab_size)).astype(np.float32)
-    media = getattr(small.SIZE.special, name)
-    logits[:, media] = 30.0
-    assert (choose(logits, 0.0) == media).all()
-    assert (choose(logits, 1.0) != media).all()
-    logits[:, media], logits[:, media - 3] = 0.0, 30.0
-    assert (choose(logits, 1.0) == media - 3).all()
-
-
-def test_draws_follow_the_distribution(rng: np.random.Generator) -> None:
-    """A chi-square of 2,000 draws over five tokens; a wrong temperature is far outside."""
-    logits = np.full((DRAWS, 288), -1e9, np.float32)
-    logits[:, :5] = np.array([0.0, 1.0, 2.0, -1.0, 0.5])
-    counts = np.bincount(choose(logits, 0.7), minlength=5)
-
-    def chi_square(temperature: float) -> float:
-        weights = np.exp(logits[0, :5] / temperature)
-        expected = DRAWS * weights / weights.sum()
-        return float(((counts[:5] - expected) ** 2 / expected).sum())
-
-    assert counts[5:].sum() == 0
-    assert chi_square(0.7) < 18.5  # 0.1 % beyond
-    assert chi_square(1.0) > 50
-
-
-def test_draws_differ_by_step_and_by_seed() -> None:
-    flat = np.zeros((DRAWS, 288), np.float32)
-    first, second = choose(flat, 1.0), choose(flat, 1.0, step=1)
-    assert len(set(first.tolist())) > 250
-    assert (first != second).sum() > 0.95 * DRAWS
-    np.testing.assert_array_equal(choose(flat, 1.0), first)

@@ -16,7 +16,7 @@ import pytest
 
 from lingshu_jax.common import structs
 from lingshu_jax.data import messages
-from lingshu_jax.models import generate, qwen2_5_vl
+from lingshu_jax.models import generate, qwen2_5_vl, sampling
 from tests.models import goldens, module_differences
 
 TOLERANCE, MARGIN = 3e-4, 10
@@ -57,20 +57,14 @@ def test_shifted_loss_weights_fail(name: str) -> None:
 
 def continue_greedily(
     golden: goldens.Golden, next_positions: np.ndarray, *, stop_ids: tuple[int, ...] = (-1,)
-) -> generate.Generated:
+) -> generate.Answers:
     """32 tokens after each of the three cases, decoded together."""
     rows = [[goldens.encoded(golden, case)] for case in goldens.PACKED]
-    count = len(rows)
-    sampling = generate.Sampling(
-        temperature=jnp.zeros(count),
-        seeds=jnp.zeros(count, jnp.int32),
-        max_new_tokens=jnp.full(count, NEW_TOKENS, jnp.int32),
-    )
     return goldens.quick_generate(
         golden.params,
         goldens.make_batch(golden, rows),
         jnp.asarray(next_positions, jnp.int32),
-        sampling,
+        sampling.make(len(rows), max_new_tokens=NEW_TOKENS),
         model=qwen2_5_vl.Qwen2_5_VL(size=golden.size),
         samples=1,
         capacity=NEW_TOKENS,

@@ -16,7 +16,7 @@ from PIL import Image
 
 from lingshu_jax.common import geometry
 from lingshu_jax.data import images, messages, packing
-from lingshu_jax.models import generate, qwen2_5_vl
+from lingshu_jax.models import qwen2_5_vl, sampling
 from tests.make_golden import tiny_models
 from tests.models import goldens
 from tests.oracle import figures as figures_lib
@@ -134,11 +134,7 @@ class Ours:
             self.golden.params,
             self.batch,
             jnp.array([row.next_position for row in self.rows], jnp.int32),
-            generate.Sampling(
-                temperature=jnp.zeros(count),
-                seeds=jnp.zeros(count, jnp.int32),
-                max_new_tokens=jnp.full(count, NEW_TOKENS, jnp.int32),
-            ),
+            sampling.make(count, max_new_tokens=NEW_TOKENS),
             model=qwen2_5_vl.Qwen2_5_VL(size=self.golden.size),
             samples=1,
             capacity=NEW_TOKENS,

@@ -171,6 +171,32 @@ def test_greedy_answers_of_the_engine(exported: Exported, figures: figures_lib.F
         sides.assert_same_greedy(figures, greedy, theirs, where)
 
 
+def test_greedy_answers_served_by_slots(exported: Exported, figures: figures_lib.Figures) -> None:
+    """More requests than slots, of mixed lengths, for one and two answers."""
+    engine = jax_engine.JaxEngine.from_folder(exported.target, rows=4)
+    requests = [
+        protocol.Request(
+            messages=answer.messages,
+            sampling=protocol.SamplingParams(max_new_tokens=count, n=1 + (i + j) % 2),
+            id=name,
+        )
+        for i, count in enumerate((sides.NEW_TOKENS, 3, 17, 1, 40))
+        for j, (name, answer) in enumerate(exported.answers.items())
+    ]
+    for request, several in zip(requests, engine.generate(requests), strict=True):
+        assert len(several) == request.sampling.n
+        theirs = exported.answers[request.id].greedy
+        until = min(theirs.until, request.sampling.max_new_tokens)
+        cut = sides.Greedy(theirs.tokens[:until], theirs.logprobs[:until], theirs.leads[:until])
+        for ours in several:
+            greedy = sides.Greedy(
+                list(ours.tokens[:until]), np.array(ours.logprobs[:until]), np.zeros(0)
+            )
+            sides.assert_same_greedy(figures, greedy, cut, f"{exported.model.name} {request.id}")
+    other = exported.answers["one"].greedy.tokens[:8]
+    assert exported.answers["text"].greedy.tokens[:8] != other, "mixed up answers would show"
+
+
 @pytest.fixture(scope="session")
 def old_release() -> pathlib.Path:
     """transformers 4.57 and what it needs to be older, in a folder of this environment."""

@@ -184,7 +184,7 @@ def without_exam(model, folder, **changes):
     return config
 
 
-def test_each_batch_of_answers_is_a_phase_and_no_second_is_lost(
+def test_each_answered_request_is_a_phase_and_no_second_is_lost(
     model_folder, question_folder, tmp_path, monkeypatch
 ):
     """With a row for every third step, the last and those that were examined."""
@@ -193,7 +193,7 @@ def test_each_batch_of_answers_is_a_phase_and_no_second_is_lost(
     beats = note_beats(monkeypatch)
     loop.run(config, tmp_path, reward_fn=small_ids)
     # Two held-out prompts, seeing and blind; four prompts of a rollout; two updates.
-    exam, sampling = ["eval"] * 3, ["rollout"] * 2
+    exam, sampling = ["eval"] * (1 + 4), ["rollout"] * (1 + 4)
     one = [*exam, *sampling, "old_logprobs", "step", "step"]
     assert beats == [*one, "save", *one, *exam, "save"]
     rows = read_metrics(tmp_path)

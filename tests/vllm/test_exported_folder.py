@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder that went through convert and export, in vLLM and in the transformers beside it.
 
-This side has neither; both run in `.venv-vllm`, and answer the requests that our engine answers.
+This side has neither; both run in `.venv-vllm`, with their own templates and image processors, and
+answer the requests that our engine answers. `test_engines.py` has our engines around vLLM.
 """
 
 import json
@@ -100,8 +101,10 @@ def test_a_changed_tensor_is_noticed(exported: Exported, tmp_path: pathlib.Path)
 
 
 def test_the_server_answers_as_we_do(
-    exported: Exported, side_python: Callable[[str], pathlib.Path]
+    exported: Exported, side_python: Callable[[str], pathlib.Path], reduced: bool
 ) -> None:
+    if reduced:
+        pytest.skip("test_engines.py starts a server as well; one is enough in the short form")
     entry = ENTRIES[exported.name]
     with server.running(side_python("vllm"), exported.folder, entry=entry) as port:
         for at_once in (1, AT_ONCE):
