@@ -16,6 +16,7 @@ from configs import recipe as configs
 from lingshu_jax import convert, evaluate, export, model_card, recipe, train
 from lingshu_jax.common import checkpoints, errors, paths
 from lingshu_jax.data import sources
+from lingshu_jax.engines import registry
 from lingshu_jax.eval import runner
 from lingshu_jax.stages import config as stage_config
 from tests import s3_server, small
@@ -57,7 +58,7 @@ class Recorder:
         (target / "config.json").touch()
 
     def evaluate(
-        self, settings: runner.Settings, folder: pathlib.Path, *, batch_size: int
+        self, settings: runner.Settings, folder: pathlib.Path, *, options: registry.Options
     ) -> dict[str, Any]:
         if not folder.exists():
             self.note(f"{folder.name} {pathlib.Path(settings.model).name}")

@@ -62,7 +62,12 @@ _PLANS: dict[tuple[str, str], Sequence[tuple[str, *tuple[str, ...]]]] = {
         ("save_attention",),
         ("save_products",),
     ),
-    ("32b", "GRPO"): (("full",), ("save_attention",), ("save_attention",), ("save_products",)),
+    ("32b", "GRPO"): (
+        ("full", *_TENSOR),
+        ("save_attention",),
+        ("save_products",),
+        ("save_products",),
+    ),
 }
 _LORA = ("--config.lora.modules=text/.*", "--config.model.frozen_dtype=bfloat16")
 
@@ -87,11 +92,11 @@ def all_rows() -> list[Row]:
 def _rows() -> Iterator[Row]:
     for (size, label), several in _PLANS.items():
         for topology, (remat, *sizes) in zip(_POD, several, strict=True):
-            yield _row(size, label, topology, remat, sizes)
+            yield _row(size, label, topology, remat, *sizes)
     yield _row("7b", "stage 3", "v5e:8x8*2", "save_some")
     yield _row("3b", "stage 3", "v5e:1x1", "full", is_lora=True)
     yield _row("7b", "stage 3", "v5e:2x4", "save_attention", is_lora=True)
-    yield _row("3b", "stage 3", "v5e:2x4", "save_some")
+    yield _row("3b", "stage 3", "v5e:2x4", "full")
 
 
 def _row(
@@ -99,8 +104,7 @@ def _row(
     label: str,
     topology: str,
     remat: str,
-    sizes: Sequence[str] = (),
-    *,
+    *sizes: str,
     is_lora: bool = False,
 ) -> Row:
     name = " ".join([size.upper(), label, *(["LoRA"] * is_lora), topology])

@@ -86,7 +86,7 @@ def test_too_little_memory_is_a_result() -> None:
         ([STAGE3, "--topology=v9:2x2"], "with a chip of"),
         ([STAGE3, "--topology=h100:8"], "programs for GPUs are compiled on a GPU only"),
         ([STAGE3, "--topology=v5e:8x8", "--config.mesh.fsdp=48"], "does not fit 64 devices"),
-        ([STAGE3, "--topology=v5e:8x8", "--program=update"], "'train' for the others"),
+        ([STAGE3, "--topology=v5e:8x8", "--program=update"], "train for the others"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_no_json(arguments: list[str], message: str) -> None:

@@ -154,9 +154,8 @@ def test_the_prompt_is_in_the_row_once(engine: jax_engine.JaxEngine) -> None:
     assert row.tokens[starts].tolist() == [prompt.tokens[last]] * 3
     assert (row.positions[:, starts] == prompt.positions[:, [last]]).all()
     after = prompt.next_position
-    assert row.positions[0, last:].tolist() == [
-        after - 1, after, after + 1, after + 2, after - 1, after - 1, after
-    ]  # fmt: skip
+    offsets = [-1, 0, 1, 2, -1, -1, 0]
+    assert row.positions[0, last:].tolist() == [after + offset for offset in offsets]
     assert row.extras["branches"][last:].tolist() == [1, 1, 1, 1, 2, 3, 3]
     assert row.loss_weights.nonzero()[0].tolist() == [last + 1, last + 2, last + 3, last + 6]
 

@@ -49,7 +49,7 @@ class Arrays:
     def attended(self, lengths: Sequence[int] = LENGTHS, fewer: int = 0) -> np.ndarray:
         # Of this test alone: a program is not kept from one size of blocks to the next.
         @jax.jit
-        def attend(q, prompt, lengths, new, new_lengths):
+        def attend(q, prompt, lengths, new, *, new_lengths):
             blocks = map(attention_cached.num_blocks, (lengths, new_lengths))
             return attention_cached.attend(
                 q,
@@ -62,7 +62,7 @@ class Arrays:
 
         prompt = attention_cached.Part(np.swapaxes(self.keys, 2, 3), self.values)
         new = attention_cached.Part(self.new_keys, self.new_values)
-        out = attend(self.q, prompt, np.int32(lengths), new, np.int32(NEW_LENGTHS))
+        out = attend(self.q, prompt, np.int32(lengths), new, new_lengths=np.int32(NEW_LENGTHS))
         return np.asarray(out)
 
 

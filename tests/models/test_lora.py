@@ -15,7 +15,7 @@ import pytest
 from flax import traverse_util
 
 from lingshu_jax.common import errors, sharding
-from lingshu_jax.models import axes, generate, layers, lora, qwen2_5_vl, sizes
+from lingshu_jax.models import axes, generate, layers, lora, qwen2_5_vl, sampling, sizes
 from tests import small
 from tests.models import goldens
 
@@ -151,16 +151,14 @@ def test_decoding_equals_that_of_the_merged_model() -> None:
     prompts = [[small.sequence(rng, pictures=[(56, 84)], answer=3)], [small.sequence(rng)]]
     batch = small.make_batch(prompts)
     after = jnp.asarray([int(row[0].positions.max()) + 1 for row in prompts], jnp.int32)
-    sampling = generate.Sampling(
-        temperature=jnp.zeros(4), seeds=jnp.zeros(4, jnp.uint32), max_new_tokens=jnp.full(4, 8)
-    )
+    settings = sampling.make(4, max_new_tokens=8)
     params = adapted()
     texts = [
         goldens.quick_generate(
             tree,
             batch,
             after,
-            sampling,
+            settings,
             model=small.MODEL,
             samples=2,
             capacity=8,
