@@ -15,7 +15,7 @@ import pytest
 from flax import traverse_util
 
 from lingshu_jax.common import errors, sharding
-from lingshu_jax.models import axes, generate, layers, lora, qwen2_5_vl, sampling, sizes
+from lingshu_jax.models import axes, layers, lora, qwen2_5_vl, sampling, sizes
 from tests import small
 from tests.models import goldens
 
