@@ -21,7 +21,7 @@ import numpy as np
 
 from lingshu_jax import verify_prompts
 from lingshu_jax.common import errors, structs
-from lingshu_jax.data import images, messages, packing, processor
+from lingshu_jax.data import images, messages, packing
 from lingshu_jax.engines import jax_engine, protocol
 from lingshu_jax.models import hf, qwen2_5_vl
 
@@ -73,8 +73,7 @@ def ours(
       UserError: If the folder is none, or a prompt is too long for the model.
     """
     size = hf.read_config(folder)
-    limits = processor.read_pixel_limits(folder)
-    encoder = messages.Encoder(folder, min_pixels=limits.smallest, max_pixels=limits.largest)
+    encoder = messages.Encoder.from_folder(folder)
     device = jax.devices()[0]
     shapes = qwen2_5_vl.abstract_params(size, jnp.dtype(dtype))
     placed = jax.tree.map(lambda _: jax.sharding.SingleDeviceSharding(device), shapes)

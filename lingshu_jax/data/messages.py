@@ -28,7 +28,7 @@ from PIL import Image
 
 from lingshu_jax.common import errors, tokens
 from lingshu_jax.common import geometry as geometry_lib
-from lingshu_jax.data import images, targets, tokenizer
+from lingshu_jax.data import images, processor, targets, tokenizer
 
 ROLES = ("system", "user", "assistant")
 DEFAULT_FPS = 2.0
@@ -150,6 +150,25 @@ class Encoder:
         self.vocab_size: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.geometry = _read_geometry(folder)
         self.eos_ids = _read_eos_ids(folder) or (self.special.im_end, self.special.pad)
+
+    @classmethod
+    def from_folder(cls, folder: Path, *, blank_images: bool = False) -> "Encoder":
+        """With the image sizes that the folder itself names.
+
+        Args:
+          folder: As above, with a preprocessor's file or without.
+          blank_images: As above.
+
+        Raises:
+          UserError: As above.
+        """
+        limits = processor.read_pixel_limits(folder)
+        return cls(
+            folder,
+            min_pixels=limits.smallest,
+            max_pixels=limits.largest,
+            blank_images=blank_images,
+        )
 
     def encode(
         self,

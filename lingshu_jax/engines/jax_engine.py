@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from lingshu_jax.common import errors
-from lingshu_jax.data import messages, processor
+from lingshu_jax.data import messages
 from lingshu_jax.engines import (
     jax_layout,
     jax_programs,
@@ -86,13 +86,7 @@ class JaxEngine:
         if not folder.is_dir():
             raise errors.UserError(f"no folder {folder}: a Hugging Face folder is needed")
         size = hf.read_config(folder)
-        limits = processor.read_pixel_limits(folder)
-        encoder = messages.Encoder(
-            folder,
-            min_pixels=limits.smallest,
-            max_pixels=limits.largest,
-            blank_images=blank_images,
-        )
+        encoder = messages.Encoder.from_folder(folder, blank_images=blank_images)
         shapes = qwen2_5_vl.abstract_params(size, jnp.dtype(jnp.float32))
         device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         places = jax.tree.map(lambda _: device, shapes)
@@ -117,7 +111,7 @@ class JaxEngine:
         Args:
           params: Nested dict of the same shapes.
         """
-        self._params, self._kept = params, None
+        self._params, self._kept, self._is_keeping = params, None, False
 
     def generate(
         self,
@@ -148,7 +142,9 @@ class JaxEngine:
         programs = self._programs() if by_samples else None
         for jobs in by_samples.values():
             assert programs is not None
-            for held in self._batch(jobs, programs, desk).run(sorted(jobs, key=_longest_first)):
+            for held in self._batch(jobs, programs, desk, rows=self._rows).run(
+                sorted(jobs, key=_longest_first)
+            ):
                 if held.error is not None:
                     results.fail(held.job.place, held.error)
                 elif held.is_done:
@@ -172,7 +168,7 @@ class JaxEngine:
                 f"request {request.id!r}: n must be 1 where an answer is streamed, got "
                 f"{request.sampling.n}"
             )
-        batch = self._batch([job], self._programs(), desk, stream_steps=STREAM_STEPS)
+        batch = self._batch([job], self._programs(), desk, rows=1, stream_steps=STREAM_STEPS)
         for held in batch.run([job]):
             if held.error is not None:
                 raise held.error
@@ -225,7 +221,7 @@ class JaxEngine:
         layout, self.layout_seconds = jax_layout.arrange(self._params, dtype=self._model.dtype)
         programs = jax_programs.Programs(layout, self._policy)
         if self._is_keeping:
-            self._kept = programs
+            self._kept, self._params = programs, layout.params  # one copy, in the layout of use
         return programs
 
     def _desk(self) -> jax_requests.Desk:
@@ -244,6 +240,7 @@ class JaxEngine:
         programs: jax_programs.Programs,
         desk: jax_requests.Desk,
         *,
+        rows: int,
         stream_steps: int = 0,
     ) -> jax_slots.Batch:
         """Slots with room for the longest prompt and the longest answer."""
@@ -251,7 +248,7 @@ class JaxEngine:
         prompt = max(job.size.tokens for job in jobs)
         new = max(job.sampling.max_new_tokens for job in jobs)
         shape = jax_programs.Shape(
-            slots=programs.num_slots(self._rows, samples),
+            slots=programs.num_slots(rows, samples),
             samples=samples,
             prompt_places=jax_requests.power_of_two(prompt, jax_requests.MIN_TOKENS),
             new_places=jax_requests.power_of_two(new, jax_requests.MIN_NEW),

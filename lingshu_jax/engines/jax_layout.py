@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from absl import logging
 
 from lingshu_jax.common import sharding, structs
-from lingshu_jax.models import axes, generate, layers
+from lingshu_jax.models import axes, layers, text
 
 
 class Layout(NamedTuple):
@@ -36,6 +36,9 @@ class Layout(NamedTuple):
 def arrange(params: layers.Params, *, dtype: jnp.dtype) -> tuple[Layout, float]:
     """From the layout of training to that of generation, in one jitted program.
 
+    On CPUs another one takes the text layers apart, a second copy of them. Weights that lie there
+    already are used as they are.
+
     Args:
       params: The model's, anywhere.
       dtype: Of the activations.
@@ -45,10 +48,10 @@ def arrange(params: layers.Params, *, dtype: jnp.dtype) -> tuple[Layout, float]:
     """
     start, mesh = time.monotonic(), mesh_of(params)
     with jax.set_mesh(mesh):
-        placed = lay_out(params, dtype=dtype)
+        placed = params if _is_there(params, mesh, dtype) else lay_out(params, dtype=dtype)
         layout = Layout(mesh, placed, placed)
         if layout.is_cpu:
-            layout = layout._replace(decoder=_split(placed))
+            layout = layout._replace(decoder={**placed, "text": _take_apart(placed["text"])})
     jax.block_until_ready(layout[1:])
     seconds = time.monotonic() - start
     logging.info("weights laid out for generation in %.2f s", seconds)
@@ -73,6 +76,8 @@ def lay_out(params: Any, *, dtype: jnp.dtype) -> Any:
 def places(params: Any, mesh: Any) -> Any:
     """One sharding a leaf; key/value heads are whole where there are fewer than `tensor` splits.
 
+    The vision tower is whole on every device: its batch is split over images instead.
+
     Args:
       params: Arrays or shapes.
       mesh: Of devices, or its description.
@@ -84,7 +89,9 @@ def places(params: Any, mesh: Any) -> Any:
     kv_heads = params["text"]["layers"]["attention"]["k"]["kernel"].shape[-2]
     if kv_heads % mesh.shape["tensor"]:
         rules["kv_heads"] = None
-    return sharding.param_shardings(params, axes.PARAM_AXES, mesh, rules)
+    whole = jax.tree.map(lambda _: sharding.replicated(mesh), params)
+    decoder = {"text": params["text"]}
+    return {**whole, **sharding.param_shardings(decoder, axes.PARAM_AXES, mesh, rules)}
 
 
 def mesh_of(params: Any) -> jax.sharding.Mesh:
@@ -111,6 +118,21 @@ def place(batch: structs.Batch, mesh: jax.sharding.Mesh) -> structs.Batch:
     return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, rows, x.__getitem__), batch)
 
 
-@jax.jit
-def _split(params: Any) -> Any:
-    return generate.split(params)
+def _is_there(params: Any, mesh: jax.sharding.Mesh, dtype: jnp.dtype) -> bool:
+    """Whether `lay_out` would copy every leaf as it is, for a jitted program copies all of them."""
+    return all(
+        leaf.dtype == dtype and leaf.sharding.is_equivalent_to(wanted, leaf.ndim)
+        for leaf, wanted in zip(
+            jax.tree.leaves(params), jax.tree.leaves(places(params, mesh)), strict=True
+        )
+    )
+
+
+def _take_apart(decoder: Any) -> Any:
+    """As `text.take_apart`; what stays as it is, the embedding above all, is not copied."""
+    changed = {name: decoder[name] for name in ("layers", "head") if name in decoder}
+    unchanged = {name: leaf for name, leaf in decoder.items() if name not in changed}
+    return {**unchanged, **_apart(changed)}
+
+
+_apart = jax.jit(text.take_apart)

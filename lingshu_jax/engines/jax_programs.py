@@ -90,7 +90,7 @@ class Programs:
         return self.parts * (1 if self._layout.is_cpu else max(1, TOKENS_AT_ONCE // tokens))
 
     def prompts_at_once(self, tokens: int, slots: int) -> int:
-        """The same where slots wait for it to become free: at most a quarter of them.
+        """The same where slots wait for it: at most a quarter of them, but one on each part.
 
         Args:
           tokens: Of each.

@@ -4,7 +4,8 @@
 
 The devices decode some tokens of all rows at a time; between them this module looks at what came,
 ends rows at stop texts, takes finished requests out and lets waiting ones in. Nothing here looks
-at a clock, so that all processes of a mesh do the same.
+at a clock, so that all processes of a mesh do the same, given the same requests and the same files:
+an image that only one of them can read sets them apart.
 """
 
 import collections
@@ -189,7 +190,7 @@ class Batch:
         """Reads waiting prompts while as many as are read together find a free slot."""
         while len(queue) and self._held.count(None) >= self._wanted(queue):
             jobs, rows = [], []
-            for job, row in queue.take(self._at_once(queue)):
+            for job, row in queue.take(min(self._at_once(queue), self._held.count(None))):
                 if isinstance(row, errors.UserError):
                     yield Held(job, error=row)
                 else:
@@ -225,10 +226,13 @@ class Batch:
         return self._programs.prompts_at_once(queue.next_size.tokens, self._shape.slots)
 
     def _wanted(self, queue: "Queue") -> int:
-        """Free slots at which to pause: enough for a refill; where nobody waits, one more."""
+        """Free slots at which to pause: enough for a refill; where nobody waits, one more.
+
+        At most a quarter of the slots: where each part of a mesh has few, a reading is not full.
+        """
         if not len(queue):
             return self._held.count(None) + 1
-        return min(self._at_once(queue), len(queue))
+        return max(1, min(self._at_once(queue), len(queue), self._shape.slots // 4))
 
     def _is_live(self) -> np.ndarray:
         """Rows that go on, as the host sees it: stop texts are its matter."""

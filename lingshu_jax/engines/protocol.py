@@ -7,12 +7,14 @@ that are there already. `stream` is `generate` for one reader who waits.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from lingshu_jax.common import errors
 
 FinishReason = Literal["stop", "length"]
+_LARGEST = 2**31 - 1  # int32, on devices
 MAX_IMAGES = 16  # of a request, where an engine is not told otherwise
 
 
@@ -57,9 +59,15 @@ class SamplingParams:
         }
         for name, (value, smallest) in at_least.items():
             _require(value >= smallest, name, value, f">= {smallest}")
+        _require(math.isfinite(self.temperature), "temperature", self.temperature, "finite")
+        _require(self.top_k <= _LARGEST, "top_k", self.top_k, f"at most {_LARGEST}")
+        _require(
+            not isinstance(self.stop, str), "stop", repr(self.stop), "a tuple of texts, not one"
+        )
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and at most 1")
         _require(
-            self.repetition_penalty > 0, "repetition_penalty", self.repetition_penalty, "above 0"
+            0 < self.repetition_penalty < math.inf,
+            *("repetition_penalty", self.repetition_penalty, "above 0 and finite"),
         )
         for text in self.stop:
             _require(bool(text), "stop", text, "texts of one character or more")

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from absl import logging
 
 from lingshu_jax.common import errors
-from lingshu_jax.data import messages, processor
+from lingshu_jax.data import messages
 from lingshu_jax.engines import (
     jax_requests,
     protocol,
@@ -133,13 +133,7 @@ class VllmEngine:
             raise errors.UserError(f"no folder {folder}: a Hugging Face folder is needed")
         vllm, platform = _load(""), _load(".platforms").current_platform
         size = hf.read_config(folder)
-        limits = processor.read_pixel_limits(folder)
-        encoder = messages.Encoder(
-            folder,
-            min_pixels=limits.smallest,
-            max_pixels=limits.largest,
-            blank_images=blank_images,
-        )
+        encoder = messages.Encoder.from_folder(folder, blank_images=blank_images)
         computed = jnp.dtype(dtype or stored_dtype(folder, size))
         arguments = {
             **engine_arguments(dtype=str(computed), max_images=max_images),

@@ -26,7 +26,7 @@ class Part(NamedTuple):
     """One layer of prompts: [B K H S] and [B K S H]; or of new tokens: both [B K U H].
 
     Every product runs over whole heads. Prompts are written once, so that their keys lie as the
-    product wants them: on a CPU it is five times as fast as with both operands transposed.
+    product wants them; XLA on a CPU is slow where both operands are transposed.
     """
 
     keys: Float[Array, "B K _ _"]
@@ -100,7 +100,7 @@ def _prompt_logits(q: Array, keys: Array) -> Array:
 
 
 def _new_logits(q: Array, keys: Array) -> Array:
-    # Keys first: one of two transposed operands less, twice as fast on a CPU.
+    # Keys first: one of two transposed operands less.
     logits = jnp.einsum("BKUH,BKMH->BKUM", keys, q, preferred_element_type=jnp.float32)
     return jnp.swapaxes(logits, 2, 3)
 

@@ -350,6 +350,12 @@ def _begin(rules: sampling.Sampling, prompts: Any, positions: Any, capacity: int
 def _draw(logits: Float[Array, "B V"], answers: Answers, policy: Policy) -> Answers:
     """One more token of every row that has not ended."""
     special, rules = policy.model.size.special, answers.sampling
+    # Rows that ended ask for nothing: noise and sorting are left out where the rest is greedy.
+    rules = dataclasses.replace(
+        rules,
+        temperature=jnp.where(answers.ended, 0.0, rules.temperature),
+        repetition_penalty=jnp.where(answers.ended, 1.0, rules.repetition_penalty),
+    )
     state = sampling.State(rules, answers.prompts, answers.tokens, answers.lengths)
     token, logprob = sampling.choose(
         logits,

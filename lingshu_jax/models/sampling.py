@@ -163,7 +163,8 @@ def keep_likeliest(
     least = at(jnp.where(top_k > 0, jnp.minimum(top_k, size), size) - 1)
     probs = jax.nn.softmax(jnp.where(ordered >= least, ordered, -jnp.inf), axis=-1)
     before = jnp.pad(jnp.cumsum(probs, axis=-1)[:, :-1], ((0, 0), (1, 0)))
-    last = at(jnp.sum(before < top_p[:, None], axis=-1) - 1)
+    # Devices may take a tiny top_p for 0.
+    last = at(jnp.maximum(jnp.sum(before < top_p[:, None], axis=-1), 1) - 1)
     # Where nothing is to be cut, a sum that rounding takes to 1 cuts nothing.
     least = jnp.maximum(least, jnp.where((top_p < 1)[:, None], last, -jnp.inf))
     return jnp.where(logits >= least, logits, -jnp.inf)

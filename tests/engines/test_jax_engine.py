@@ -17,11 +17,11 @@ from PIL import Image
 
 from lingshu_jax.common import errors
 from lingshu_jax.data import messages, packing
-from lingshu_jax.engines import jax_engine, protocol
-from lingshu_jax.models import hf, layers, sizes
-from lingshu_jax.stages import initial, losses
+from lingshu_jax.engines import jax_engine, jax_layout, protocol
+from lingshu_jax.models import hf, sizes
+from lingshu_jax.stages import initial
 from tests import small
-from tests.models import goldens
+from tests.engines import learner
 
 ROWS, NEW_TOKENS = 6, 12
 TOLERANCE, MARGIN = 1e-4, 10
@@ -119,13 +119,6 @@ def test_completions_are_consistent(
             assert not set(completion.tokens[:-1]) & set(engine.encoder.eos_ids)
 
 
-@goldens.compiled_quickly()
-def learner_logprobs(params: layers.Params, batch: Any) -> jax.Array:
-    hidden = small.MODEL.apply({"params": params}, batch)
-    head = small.MODEL.apply({"params": params}, method=small.MODEL.head_kernel)
-    return losses.token_logprobs(hidden, head, batch.tokens)[0]
-
-
 def test_logprobs_are_those_of_the_learner(
     engine: jax_engine.JaxEngine, answers: list[list[protocol.Completion]]
 ) -> None:
@@ -140,7 +133,7 @@ def test_logprobs_are_those_of_the_learner(
             rows.append([messages.extend(prompt, group[0].tokens, loss_weights=weights)])
         batch = small.make_batch(rows, packing.Budget(tokens=128, patches=64))
         batch = dataclasses.replace(batch, media_index=np.roll(batch.media_index, shift, axis=1))
-        theirs = np.asarray(learner_logprobs(params, batch))
+        theirs = np.asarray(learner.logprobs(params, batch))
         gaps = []
         for row, group in enumerate(answers[:4]):
             stop = rows[row][0].num_tokens
@@ -200,6 +193,9 @@ def test_prompts_must_fit_the_context(engine: jax_engine.JaxEngine) -> None:
     [
         ({"max_new_tokens": 0}, "max_new_tokens must be >= 1, got 0"),
         ({"temperature": -0.5}, "temperature must be >= 0, got -0.5"),
+        ({"temperature": float("inf")}, "temperature must be finite, got inf"),
+        ({"repetition_penalty": float("inf")}, "repetition_penalty must be above 0 and finite"),
+        ({"top_k": 2**32 + 1}, "top_k must be at most 2147483647, got 4294967297"),
         ({"n": 0}, "n must be >= 1, got 0"),
         ({"seed": -1}, "seed must be >= 0, got -1"),
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
@@ -267,6 +263,13 @@ def test_the_dtype_is_that_of_the_weights(tmp_path: pathlib.Path) -> None:
     assert {leaf.dtype for leaf in jax.tree.leaves(engine._params)} == {jnp.dtype(jnp.bfloat16)}
 
 
+def test_one_stop_text_is_no_tuple_of_its_letters() -> None:
+    options = protocol.SamplingParams(max_new_tokens=1)
+    object.__setattr__(options, "stop", "END")  # as where nothing checks types
+    with pytest.raises(errors.UserError, match="stop must be a tuple of texts, not one, got 'END'"):
+        options.validate()
+
+
 def test_a_closed_engine_says_so(small_folder: pathlib.Path) -> None:
     engine = jax_engine.JaxEngine.from_folder(small_folder)
     engine.close()
@@ -275,11 +278,30 @@ def test_a_closed_engine_says_so(small_folder: pathlib.Path) -> None:
         engine.generate([request("x")])
 
 
-def test_live_weights_leave_no_copy(engine: jax_engine.JaxEngine) -> None:
+def test_live_weights_leave_no_copy(small_folder: pathlib.Path) -> None:
     """Those of a folder stay laid out, those of a trainer do not."""
-    live = jax_engine.JaxEngine(engine._params, small.MODEL, engine.encoder, rows=ROWS)
+    loaded = jax_engine.JaxEngine.from_folder(small_folder, rows=ROWS)
+    live = jax_engine.JaxEngine(loaded._params, small.MODEL, loaded.encoder, rows=ROWS)
     assert live.layout_seconds == 0
     ours = live.generate([request("one", seed=1)])
-    assert ours == engine.generate([request("one", seed=1)])
+    assert ours == loaded.generate([request("one", seed=1)])
     assert live.layout_seconds > 0
-    assert live._kept is None and engine._kept is not None
+    assert live._kept is None and loaded._kept is not None
+    loaded.set_params(loaded._params)
+    loaded.generate([request("one", seed=1)])
+    assert loaded._kept is None, "they are somebody else's now"
+
+
+def test_a_folder_is_in_memory_once_and_on_cpus_its_layers_twice(
+    small_folder: pathlib.Path,
+) -> None:
+    engine = jax_engine.JaxEngine.from_folder(small_folder, rows=ROWS)
+    loaded = jax.tree.leaves(engine._params)
+    layout = engine._programs()._layout
+    used = {id(leaf) for leaf in loaded}
+    assert {id(leaf) for leaf in jax.tree.leaves(layout.params)} == used
+    assert {id(leaf) for leaf in jax.tree.leaves(engine._params)} == used
+    again = {**layout.decoder, "text": {"embed": layout.decoder["text"]["embed"]}}
+    assert {id(leaf) for leaf in jax.tree.leaves(again)} < used
+    other, _ = jax_layout.arrange(engine._params, dtype=jnp.dtype(jnp.bfloat16))
+    assert not {id(leaf) for leaf in jax.tree.leaves(other.params)} & used

@@ -14,11 +14,8 @@ import pytest
 from lingshu_jax.common import errors
 from lingshu_jax.data import messages, packing
 from lingshu_jax.engines import jax_engine, jax_scoring, protocol
-from lingshu_jax.models import layers
-from lingshu_jax.stages import losses
 from tests import small
-from tests.engines import test_jax_engine
-from tests.models import goldens
+from tests.engines import learner, test_jax_engine
 
 picture = test_jax_engine.picture
 TOLERANCE, MARGIN = 1e-4, 100
@@ -51,13 +48,6 @@ def several() -> list[protocol.ScoreRequest]:
     ]
 
 
-@goldens.compiled_quickly()
-def learner_logprobs(params: layers.Params, batch: Any) -> jax.Array:
-    hidden = small.MODEL.apply({"params": params}, batch)
-    head = small.MODEL.apply({"params": params}, method=small.MODEL.head_kernel)
-    return losses.token_logprobs(hidden, head, batch.tokens)[0]
-
-
 def learned(
     engine: jax_engine.JaxEngine, requests: list[protocol.ScoreRequest], late: int = 0
 ) -> list[list[np.ndarray]]:
@@ -76,7 +66,7 @@ def learned(
             counts.append((prompt.num_tokens, whole.num_tokens))
     params = jax.tree.map(jnp.asarray, small.random_params())
     found = np.asarray(
-        learner_logprobs(params, small.make_batch(rows, packing.Budget(tokens=128, patches=64)))
+        learner.logprobs(params, small.make_batch(rows, packing.Budget(tokens=128, patches=64)))
     )
     flat = iter(values[start:stop] for values, (start, stop) in zip(found, counts, strict=True))
     return [[next(flat) for _ in one.continuations] for one in requests]

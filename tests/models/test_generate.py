@@ -26,20 +26,6 @@ STOPS = tuple(range(24))
 TOLERANCE, MARGIN = 1e-4, 10
 
 
-@pytest.fixture(scope="module")
-def params() -> layers.Params:
-    return jax.tree.map(jnp.asarray, small.random_params(std=0.15))
-
-
-@pytest.fixture(scope="module")
-def prompts() -> list[messages.Encoded]:
-    rng = np.random.default_rng(3)
-    return [
-        small.sequence(rng, "images", pictures=[(56, 84), (84, 56)], answer=2),
-        small.sequence(rng, "text", answer=5),
-    ]
-
-
 def rules(temperature: float, seeds: Sequence[int], lengths: Any = CAPACITY) -> sampling.Sampling:
     return sampling.make(
         len(seeds), temperature=temperature, seeds=np.array(seeds), max_new_tokens=lengths

@@ -25,20 +25,6 @@ quick_admit = goldens.compiled_quickly(static_argnames="policy")(generate.admit)
 quick_advance = goldens.compiled_quickly(static_argnames="policy")(generate.advance)
 
 
-@pytest.fixture(scope="module")
-def params() -> layers.Params:
-    return jax.tree.map(jnp.asarray, small.random_params(std=0.15))
-
-
-@pytest.fixture(scope="module")
-def prompts() -> list[messages.Encoded]:
-    rng = np.random.default_rng(3)
-    return [
-        small.sequence(rng, "images", pictures=[(56, 84), (84, 56)], answer=2),
-        small.sequence(rng, "text", answer=5),
-    ]
-
-
 def rules(first_seed: int, rows: int = SAMPLES, most: int = CAPACITY) -> sampling.Sampling:
     seeds = np.arange(first_seed, first_seed + rows)
     return sampling.make(rows, temperature=1.0, seeds=seeds, max_new_tokens=most)

@@ -146,7 +146,8 @@ def test_recomputed_blocks_compute_the_same(remat: str) -> None:
     assert goldens.gap(ours, hidden(lora.merge(params), make_batch())) < TOLERANCE
 
 
-def test_decoding_equals_that_of_the_merged_model() -> None:
+@pytest.mark.parametrize("is_split", [False, True])
+def test_decoding_equals_that_of_the_merged_model(is_split: bool) -> None:
     rng = np.random.default_rng(1)
     prompts = [[small.sequence(rng, pictures=[(56, 84)], answer=3)], [small.sequence(rng)]]
     batch = small.make_batch(prompts)
@@ -163,6 +164,7 @@ def test_decoding_equals_that_of_the_merged_model() -> None:
             samples=2,
             capacity=8,
             stop_ids=(small.SIZE.special.im_end,),
+            is_split=is_split,
         )
         for tree in (params, lora.merge(params), lora.strip(params))
     ]

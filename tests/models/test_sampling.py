@@ -62,7 +62,7 @@ def test_top_k_keeps_so_many(rng: np.random.Generator) -> None:
 
 
 def test_top_p_keeps_what_has_the_probability(rng: np.random.Generator) -> None:
-    values = np.array([1e-9, 0.1, 0.5, 0.9, 0.95, 0.999, 1.0])
+    values = np.array([1e-45, 0.1, 0.5, 0.9, 0.95, 0.999, 1.0])
     for spread in (0.1, 1.0, 5.0):
         logits = spread * rng.standard_normal((len(values), VOCABULARY)).astype(np.float32)
         out = keep(logits, 0, values)
