@@ -32,7 +32,7 @@ from lingshu_jax.models import hf
 
 HOST = "127.0.0.1"  # nobody from outside: it asks for no key
 START_SECONDS, CALL_SECONDS, STOP_SECONDS = 900.0, 600.0, 30.0
-_POLL_SECONDS = 0.5
+_POLL_SECONDS, _HEALTH_SECONDS = 0.5, 10.0
 _LOG_LINES = 3  # of its log, in an error
 
 
@@ -83,7 +83,7 @@ class Server:
         self._size = hf.read_config(folder)
         self._dtype = jnp.dtype(dtype or vllm_engine.stored_dtype(folder, self._size))
         self._has_live_weights, self._can_sleep = has_live_weights, can_sleep
-        self.model, self.last_sync, self.skipped_sleeps = folder.name, None, 0
+        self.model, self.last_sync, self.skipped_sleeps = folder.absolute().name, None, 0
         self._port = _free_port()
         self.base_url = f"http://{HOST}:{self._port}/v1"
         arguments = {
@@ -95,6 +95,7 @@ class Server:
             "port": self._port,
             "max_model_len": max_model_len,
             "enable_sleep_mode": can_sleep,
+            "disable_uvicorn_access_log": True,  # a line a request, for as long as it runs
             **options,
         }
         with contextlib.ExitStack() as stack:
@@ -204,7 +205,7 @@ class Server:
 
     def _is_healthy(self) -> bool:
         try:
-            return self._request("GET", "/health")[0] == http.HTTPStatus.OK
+            return self._request("GET", "/health", timeout=_HEALTH_SECONDS)[0] == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
 
@@ -220,9 +221,14 @@ class Server:
             raise errors.UserError(f"the vLLM server answers {path} with {status}: {answer:.400}")
 
     def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout: float = CALL_SECONDS,
     ) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=CALL_SECONDS)
+        connection = http.client.HTTPConnection(HOST, self._port, timeout=timeout)
         with contextlib.closing(connection):
             headers = {"Content-Type": "application/json"}
             connection.request(method, path, json.dumps(body or {}), headers)
@@ -230,8 +236,11 @@ class Server:
             return answer.status, answer.read().decode(errors="replace")
 
     def _last(self) -> str:
-        """The end of its log, on one line."""
-        lines = (self._files / "log").read_text(errors="replace").splitlines()
+        """The end of its log, on one line; it goes with the server."""
+        log = self._files / "log"
+        if not log.exists():
+            return "the server is closed"
+        lines = log.read_text(errors="replace").splitlines()
         return " | ".join([line.strip() for line in lines if line.strip()][-_LOG_LINES:])
 
 

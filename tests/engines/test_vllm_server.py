@@ -153,11 +153,24 @@ def test_what_it_said_is_in_the_error(start: Start) -> None:
         start("dies")
 
 
-def test_one_that_never_answers_is_ended(place: pathlib.Path, start: Start) -> None:
+@pytest.mark.parametrize("mode", ["silent", "mute"])
+def test_one_that_never_answers_is_ended(
+    mode: str, place: pathlib.Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_server, "_HEALTH_SECONDS", 0.5)
+    begun = time.monotonic()
     with pytest.raises(errors.UserError, match="does not answer in time"):
-        start("silent", start_seconds=3.0)
+        start(mode, start_seconds=3.0)
+    assert time.monotonic() - begun < 60
     for child in map(int, vllm_stand_in.notes(place, "child")):
         assert is_gone(child)
+
+
+def test_a_closed_one_says_so(start: Start) -> None:
+    server = start(has_live_weights=True)
+    server.close()
+    with pytest.raises(errors.UserError, match="does not answer /pause.*the server is closed"):
+        server.start_weight_update()
 
 
 def test_an_environment_without_vllm_is_named(place: pathlib.Path, start: Start) -> None:

@@ -4,7 +4,7 @@
 
     python -m vllm.entrypoints.openai.api_server --port=N ...
 
-where `install` has put it. $STAND_IN says what is wrong with it: `dies`, `silent` or `refuses`.
+where `install` has put it. $STAND_IN says what is wrong with it: `dies`, `silent`, `mute` or `refuses`.
 """
 
 import http.server
@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -71,6 +72,10 @@ def main() -> None:
     if mode == "silent":
         time.sleep(600)
     port = int(sys.argv[sys.argv.index("--port") + 1])
+    if mode == "mute":  # takes calls, and says nothing
+        listening = socket.create_server(("127.0.0.1", port))
+        time.sleep(600)
+        listening.close()
     http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
