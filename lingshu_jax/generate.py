@@ -49,6 +49,7 @@ def run(
     """
     sampling.validate()
     choice = registry.choose(engine, str(model), options=options)
+    choice.check(sampling)
     return batch_file.run(
         _task(sampling),
         source,

@@ -236,6 +236,51 @@ def test_a_command_with_failed_rows_leaves_with_code_1(
     assert [answer["id"] for answer in read(tmp_path / "out.jsonl")] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--top_k=5"], "top_k = 5 means nothing to a server of dialect 'openai'; 'vllm' has it"),
+        (
+            ["--base_url=http://user:secretword@localhost/v1"],
+            "base_url must have no user, password",
+        ),
+        (["--base_url=http://localhost:secretword/v1"], "base_url is no address"),
+    ],
+)
+def test_a_server_that_cannot_be_asked_so_is_one_line_and_no_row(
+    prompts: pathlib.Path, tmp_path: pathlib.Path, flags: list[str], line: str
+) -> None:
+    command = small.start(
+        "generate",
+        *("--engine=openai", "--model=m", f"--input={prompts}", "--max_new_tokens=4"),
+        *(f"--output={tmp_path / 'out.jsonl'}", f"--ledger_file={tmp_path / 'ledger.jsonl'}"),
+        *(f"--cache_folder={tmp_path / 'cache'}", "--base_url=http://127.0.0.1:9/v1", *flags),
+    )
+    found = small.fail(command)
+    assert line in found and "secretword" not in found
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_password_in_the_environments_address_is_in_no_file_and_no_error(
+    prompts: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: stand_in.StandIn,
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://user:secretword@localhost/v1")
+
+    def run() -> None:
+        generate.run("m", prompts, tmp_path / "out.jsonl", sampling=sampling(), engine="openai")
+
+    with pytest.raises(errors.UserError, match="OPENAI_BASE_URL must have no user") as caught:
+        run()
+    assert "secretword" not in str(caught.value)
+    assert not list(tmp_path.iterdir()) and not engine.asked
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost/v1")
+    run()
+    assert len(engine.asked) == 3
+
+
 def test_bad_commands_are_one_line(
     small_folder: pathlib.Path, prompts: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -91,7 +91,7 @@ class AnswerCache:
         ) as file:
             partial = pathlib.Path(file.name)
             try:
-                json.dump(answer, file)
+                file.write(json.dumps(answer))
                 file.close()
                 partial.replace(path)
             finally:

@@ -38,7 +38,7 @@ PART, SETTINGS = ".part", ".settings.json"  # after the name of the output
 WINDOW = 4096  # requests that an engine is given at a time
 SHOWN = 50  # failed rows that are shown; all of them stand in the output
 _COMMAND = "command"
-_NO_FLAGS = (_COMMAND, "weights")  # of the settings
+_NO_FLAGS = (_COMMAND, "weights", "files")  # of the settings
 _INPUT = "input"  # in the settings of a finished file: the digest of its rows
 
 Asked = TypeVar("Asked")
@@ -118,15 +118,17 @@ def run(
     rows = _read(source)
     settings = json.loads(json.dumps({_COMMAND: task.name, **settings}))
     finished = {**settings, _INPUT: _digest([row.key for row in rows])}
-    if not overwrite and _is_finished(target, finished):
-        return Counts(len(rows), 0)
 
     def begin() -> None:
         _write_settings(target, {**settings, _INPUT: None})
 
     with contextlib.closing(journal.Journal(_beside(target, PART), begin=begin)) as kept:
+        # Not before nobody else can finish it.
         if overwrite:
             kept.clear()
+        elif _is_finished(target, finished):
+            return Counts(len(rows), 0)
+        kept.load()
         failed = _answer_missing(task, rows, kept, make_engine)
         begin()
         formats.write_jsonl(target, _answers(rows, kept, failed))

@@ -6,11 +6,13 @@ A line is `{"row": KEY, "answer": {...}}`, appended and handed to the operating 
 SIGKILL loses the line that is being written and no other.
 """
 
+import contextlib
 import fcntl
 import json
+import os
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 from lingshu_jax.common import errors
 
@@ -23,7 +25,9 @@ class Journal:
     """
 
     def __init__(self, path: pathlib.Path, *, begin: Callable[[], object]):
-        """Opens a journal, or begins one; no second process can while this one has it.
+        """Takes a journal, or begins one; no second process can while this one has it.
+
+        What it holds is as it was, and not known, until `load`.
 
         Args:
           path: Its file.
@@ -33,22 +37,28 @@ class Journal:
           UserError: If another process has it open.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._file, self._begin = path, path.open("a+b"), begin
-        try:
-            # Let go by the system when the process ends, however it ends.
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.close()
-            raise errors.UserError(f"{path}: another process is writing it") from error
+        self._path, self._file, self._begin = path, _lock(path), begin
         self._places: dict[str, int] = {}
         self.torn = 0
-        self._find_lines()
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def load(self) -> None:
+        """Notes where the answers stand; a last line without its end is cut off."""
+        place, line = self._file.seek(0), b"\n"
+        for line in self._file:
+            key = _key_of(line)
+            if key is None:
+                self.torn += 1
+            else:
+                self._places[key] = place
+            place += len(line)
+        if not line.endswith(b"\n"):
+            self._file.truncate(place - len(line))
 
     def append(self, key: str, answer: dict[str, Any]) -> None:
         """Adds a line.
@@ -77,23 +87,27 @@ class Journal:
         self.torn = 0
 
     def close(self) -> None:
-        """Lets another process have it; without answers there is no file."""
-        if not self._places:
-            self._path.unlink()
+        """Lets another process have it; an empty file goes."""
+        if os.fstat(self._file.fileno()).st_size == 0:
+            self._path.unlink(missing_ok=True)
         self._file.close()
 
-    def _find_lines(self) -> None:
-        """Notes where the answers stand; a last line without its end is cut off."""
-        place, line = self._file.seek(0), b"\n"
-        for line in self._file:
-            key = _key_of(line)
-            if key is None:
-                self.torn += 1
-            else:
-                self._places[key] = place
-            place += len(line)
-        if not line.endswith(b"\n"):
-            self._file.truncate(place - len(line))
+
+def _lock(path: pathlib.Path) -> IO[bytes]:
+    """The file that has this name and that no other process has."""
+    while True:
+        file = path.open("a+b")
+        try:
+            # Let go by the system when the process ends, however it ends.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise errors.UserError(f"{path}: another process is writing it") from error
+        # Who had it may have removed it between the two steps.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
 
 
 def _key_of(line: bytes) -> str | None:

@@ -49,13 +49,13 @@ class Terms:
       price_in: Of a million tokens of prompts.
       price_out: Of a million tokens of answers.
       max_cost: The most to be spent.
-      max_tokens: The most tokens to be used, both kinds together.
+      max_total_tokens: The most tokens to be used, both kinds together.
     """
 
     price_in: float = 0.0
     price_out: float = 0.0
     max_cost: float = 0.0
-    max_tokens: int = 0
+    max_total_tokens: int = 0
 
     def cost(self, usage: Usage) -> float:
         """What tokens cost."""
@@ -132,10 +132,11 @@ class Ledger:
         open_ = [attempt for _, attempt in self._open.values()]
         spent = _sum([self._before, self._ours, *open_])
         limits = (
-            ("max_cost", self._terms.max_cost, spent.cost, self._terms.cost(worst), "{:.6g}"),
-            ("max_tokens", self._terms.max_tokens, spent.usage.tokens, worst.tokens, "{:,}"),
+            ("max_cost", spent.cost, self._terms.cost(worst), "{:.6g}"),
+            ("max_total_tokens", spent.usage.tokens, worst.tokens, "{:,}"),
         )
-        for name, limit, used, more, form in limits:
+        for name, used, more, form in limits:
+            limit = getattr(self._terms, name)
             if limit and used + more > limit:
                 numbers = [form.format(value) for value in (limit, used, more)]
                 return (

@@ -14,6 +14,7 @@ from lingshu_jax.common import errors
 from lingshu_jax.engines import ledger, protocol
 
 _SHOWN = 80  # characters of what makes no sense
+_MOST_TOKENS = 1 << 53  # larger counts are no counts, and no floating-point numbers either
 
 
 class BadAnswer(errors.UserError):
@@ -71,7 +72,8 @@ def choices(answer: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
         raise BadAnswer(f"the server sent {len(found)} answers, asked for {count}")
     # By place where a server does not number them.
     numbers = [choice.get("index", place) for place, choice in enumerate(found)]
-    if sorted(map(str, numbers)) != sorted(map(str, range(len(found)))):
+    is_numbered = all(type(number) is int for number in numbers)
+    if not is_numbered or sorted(numbers) != list(range(len(found))):
         raise BadAnswer(f"the answers must be numbered 0 to {len(found) - 1}, got {numbers!r:.80}")
     return [found[numbers.index(number)] for number in range(len(found))]
 
@@ -86,7 +88,9 @@ def usage(answer: Mapping[str, Any]) -> ledger.Usage | None:
     if not isinstance(found, dict):
         return None
     told, written = found.get("prompt_tokens"), found.get("completion_tokens")
-    if not (type(told) is int and type(written) is int and min(told, written) >= 0):
+    if not (type(told) is int and type(written) is int):
+        return None
+    if min(told, written) < 0 or max(told, written) > _MOST_TOKENS:
         return None
     return ledger.Usage(told, written)
 
@@ -191,9 +195,13 @@ def logprob(entry: Any) -> float:
       BadAnswer: If it is none.
     """
     value = _field(entry, "logprob")
-    if type(value) not in (int, float) or not math.isfinite(value):
+    try:
+        found = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
         raise BadAnswer(f"logprob must be a number, got {_show(value)}")
-    return float(value)
+    return found
 
 
 def whole_text(text: str) -> str:

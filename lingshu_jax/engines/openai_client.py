@@ -10,7 +10,6 @@ broke, with the pause that the server names or growing ones with jitter. What it
 import asyncio
 import contextvars
 import dataclasses
-import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -108,9 +107,8 @@ class Client:
                 http_client=self._transport,
             )
         except httpx2.InvalidURL as error:
-            raise errors.UserError(f"base_url {options.base_url!r} is no address") from error
+            raise errors.UserError(f"base_url is no address ({type(error).__name__})") from None
         self.url = str(self._client.base_url)
-        _check_url(self._client.base_url)
 
     async def ask(self, ask: Ask, body: dict[str, Any]) -> dict[str, Any]:
         """Asks for a chat completion.
@@ -129,9 +127,10 @@ class Client:
         self._begin(ask)
         try:
             response = await self._client.post(_PATH, cast_to=httpx2.Response, body=body)
-            return self.secrets.hide(openai_answers.read(response.text))
+            # As a text first: what makes no sense is shown, and a part of a key is not found.
+            return self._hide(openai_answers.read(self.secrets.hide(response.text)))
         except openai_answers.BadAnswer as error:
-            failure = openai_answers.BadAnswer(self.secrets.hide(str(error)))
+            failure = error
         except openai.OpenAIError as error:
             failure = self._explain(error, ask)
         await self.settle(ask, "lost")
@@ -159,13 +158,13 @@ class Client:
             )
             async with pieces:
                 async for piece in pieces:
-                    yield openai_answers.whole(self.secrets.hide(piece))
+                    yield openai_answers.whole(self._hide(piece))
             return
         except openai.OpenAIError as error:
             failure = self._explain(error, ask)
         except openai_answers.BadAnswer as error:
             failure = error
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             failure = openai_answers.BadAnswer("a piece of the server's answer is not JSON")
         raise failure
 
@@ -193,7 +192,7 @@ class Client:
         """One line for what the client raises."""
         tries = f"after {ask.tries} tries" if ask.tries > 1 else ""
         if isinstance(error, openai.APIStatusError):
-            line = self._line([f"status {error.status_code}", tries, _message(error)])
+            line = self._line([f"status {error.status_code}", tries, self._message(error)])
             if error.status_code == _NO_KEY:
                 line += f" (the key is in {self._options.key_variable})"
             if error.status_code in _FINAL or error.code in _FINAL_CODES:
@@ -211,6 +210,23 @@ class Client:
             )
             return errors.UserError(line)
         return errors.UserError(f"the connection broke: {line}")
+
+    def _message(self, error: openai.APIStatusError) -> str:
+        """What the server says: the field for it, else the beginning of the body."""
+        try:
+            body = self.secrets.hide(error.body)
+            text = body.get("message", body) if isinstance(body, dict) else body
+            return str(text or "")[:_SHOWN]
+        except RecursionError:
+            return ""
+
+    def _hide(self, value: Any) -> Any:
+        """A JSON value without secrets."""
+        try:
+            return self.secrets.hide(value)
+        except RecursionError:
+            reason = "the server's answer is nested too deeply"
+        raise openai_answers.BadAnswer(reason)
 
     def _line(self, parts: list[str]) -> str:
         return self.secrets.hide(": ".join(" ".join(part.split()) for part in parts if part))
@@ -288,20 +304,3 @@ def _cause(error: openai.OpenAIError) -> str:
 
 def _describe(error: BaseException) -> str:
     return f"{type(error).__name__} ({error})"
-
-
-def _message(error: openai.APIStatusError) -> str:
-    """What the server says: the field for it, else the beginning of the body."""
-    body = error.body
-    text = body.get("message", body) if isinstance(body, dict) else body
-    return str(text or "")[:_SHOWN]
-
-
-def _check_url(url: httpx2.URL) -> None:
-    if url.userinfo or url.query:
-        raise errors.UserError(
-            f"base_url of {url.host} must have no user, password or query: keys come from the "
-            "environment"
-        )
-    if url.scheme not in ("http", "https") or not url.host:
-        raise errors.UserError(f"base_url must be an http or https address, got {str(url)!r}")

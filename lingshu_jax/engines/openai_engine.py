@@ -187,8 +187,8 @@ class OpenAIEngine:
             known = {sample: self._known(key, sample) for sample in samples}
             found = {sample: choice for sample, choice in known.items() if choice is not None}
             missing = [sample for sample in samples if sample not in found]
-            if missing:
-                found.update(await self._ask_choices(request.id, prepared, missing, key=key))
+            for run in openai_requests.runs(missing):
+                found.update(await self._ask_choices(request.id, prepared, run, key=key))
         completions = [openai_answers.completion(found[sample]) for sample in samples]
         # Where nothing is random all samples are one.
         return completions * (request.sampling.n // prepared.samples)
@@ -200,7 +200,7 @@ class OpenAIEngine:
         self,
         request_id: str,
         prepared: openai_requests.Prepared,
-        samples: Sequence[int],
+        samples: range,
         *,
         key: str,
     ) -> dict[int, Any]:
@@ -274,7 +274,7 @@ class OpenAIEngine:
         state: ledger.State = "lost"
         usage = None
         try:
-            async for piece in self._client.stream(ask, prepared.body_of([0])):
+            async for piece in self._client.stream(ask, prepared.body_of(range(1))):
                 usage = openai_answers.usage(piece) or usage
                 delta = openai_answers.delta(piece)
                 if delta is not None:

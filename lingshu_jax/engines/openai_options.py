@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import urllib.parse
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
@@ -17,6 +18,7 @@ from lingshu_jax.engines import ledger, protocol
 Dialect = Literal["openai", "vllm", "basic"]
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "none"  # sent to servers that ask for none
+_URL_VARIABLE = "OPENAI_BASE_URL"
 _HEADERS_VARIABLE = "OPENAI_CUSTOM_HEADERS"  # of the client: NAME: VALUE lines
 _SHORTEST_SECRET = 8  # servers without keys are told things like EMPTY
 _HIDDEN = "[hidden]"
@@ -59,8 +61,18 @@ class Options:
     ledger_file: pathlib.Path | None = None
     terms: ledger.Terms = ledger.Terms()
 
+    @property
+    def url(self) -> str:
+        """`base_url`, or the environment's; "" is OpenAI's."""
+        return self.base_url or os.environ.get(_URL_VARIABLE, "")
+
     def validate(self) -> None:
         """Raises UserError naming the field, its value and what is allowed."""
+        self.validate_limits()
+        _check_url(self.url, "base_url" if self.base_url else _URL_VARIABLE)
+
+    def validate_limits(self) -> None:
+        """`validate` without the address, for servers that have theirs from us."""
         at_least = {
             "max_retries": 0,
             "min_concurrency": 1,
@@ -117,13 +129,14 @@ def read_key(options: Options) -> str:
       options: Names the variable and the server.
 
     Raises:
-      UserError: If the variable is not set, and the server is OpenAI's or the user chose the name.
+      UserError: If the variable is not set, and the server is OpenAI's or the user chose the name;
+        or if what it holds cannot be sent.
     """
     key = os.environ.get(options.key_variable, "").strip()
     if key:
+        _check_secret(key, options.key_variable)
         return key
-    is_own = bool(options.base_url or os.environ.get("OPENAI_BASE_URL"))
-    if is_own and options.key_variable == KEY_VARIABLE:
+    if options.url and options.key_variable == KEY_VARIABLE:
         return NO_KEY
     raise errors.UserError(
         f"the environment variable {options.key_variable} is not set: it holds the server's key"
@@ -135,9 +148,48 @@ def read_secrets(key: str) -> Secrets:
 
     Args:
       key: From `read_key`.
+
+    Raises:
+      UserError: If one cannot be sent.
     """
     headers = os.environ.get(_HEADERS_VARIABLE, "").splitlines()
     pairs = (line.partition(":") for line in headers)
     # The last word: "Bearer KEY".
     values = [value.strip().rpartition(" ")[2] for name, _, value in pairs if _SECRET.search(name)]
+    for value in values:
+        _check_secret(value, _HEADERS_VARIABLE)
     return Secrets([key, *values])
+
+
+def _check_secret(value: str, variable: str) -> None:
+    """HTTP takes nothing else, and what refuses it further down shows it."""
+    if not (value.isascii() and value.isprintable()):
+        raise errors.UserError(
+            f"the environment variable {variable} holds a character that no header may have: "
+            "allowed are the printable ones of ASCII"
+        )
+
+
+def _check_url(url: str, name: str) -> None:
+    """Nothing of an address is shown: what makes it wrong may be a password."""
+    if not url:
+        return
+    if any(mark in url for mark in "@?#"):
+        raise errors.UserError(
+            f"{name} must have no user, password or query (no @, ? or #): keys come from the "
+            "environment"
+        )
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_address = parts.port is None or parts.port >= 0
+    except ValueError:
+        is_web, is_address = True, False
+    if not is_web:
+        raise errors.UserError(
+            f"{name} must be an http or https address, as http://localhost:8000/v1"
+        )
+    if not is_address:
+        raise errors.UserError(
+            f"{name} is no address; allowed are such as http://localhost:8000/v1"
+        )

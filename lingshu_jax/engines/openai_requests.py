@@ -7,7 +7,8 @@ be a checkpoint's.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lingshu_jax.common import errors
@@ -50,11 +51,12 @@ class Prepared:
     prompt_tokens: int
     new_tokens: int
 
-    def body_of(self, samples: Sequence[int]) -> dict[str, Any]:
+    def body_of(self, samples: range) -> dict[str, Any]:
         """The body that asks for some of the samples.
 
         Args:
-          samples: Their numbers; vLLM seeds the i-th of a request with its seed plus i.
+          samples: Their numbers, one after the other: vLLM seeds the i-th of a request with its
+            seed plus i.
         """
         several = {"n": len(samples)} if len(samples) > 1 else {}
         seed = {"seed": self.seed + samples[0]} if self.body["temperature"] else {}
@@ -78,18 +80,26 @@ def prepare(request: protocol.Request, *, model: str, options: openai_options.Op
     """
     sampling = request.sampling
     sampling.validate()
+    fields = sampling_fields(sampling, options.dialect)  # first: pictures take their time
     prompt = encode(request.messages, options)
     return Prepared(
-        body={
-            "model": model,
-            "messages": prompt.messages,
-            **sampling_fields(sampling, options.dialect),
-        },
+        body={"model": model, "messages": prompt.messages, **fields},
         samples=sampling.n if sampling.temperature else 1,
         seed=sampling.seed,
         prompt_tokens=prompt.tokens,
         new_tokens=sampling.max_new_tokens,
     )
+
+
+def runs(samples: Iterable[int]) -> Iterator[range]:
+    """Numbers of samples as those that one request each can ask for.
+
+    Args:
+      samples: Rising.
+    """
+    for _, group in itertools.groupby(enumerate(samples), lambda pair: pair[1] - pair[0]):
+        numbers = [number for _, number in group]
+        yield range(numbers[0], numbers[-1] + 1)
 
 
 def encode(conversation: Sequence[Mapping[str, Any]], options: openai_options.Options) -> Prompt:
@@ -104,20 +114,20 @@ def encode(conversation: Sequence[Mapping[str, Any]], options: openai_options.Op
     """
     if not conversation:
         raise errors.UserError("a conversation needs at least one message, got none")
-    runs = [messages.runs(message) for message in conversation]
-    media = [run for parts in runs for run in parts if not isinstance(run, str)]
+    given = [messages.runs(message) for message in conversation]
+    media = [run for parts in given for run in parts if not isinstance(run, str)]
     count = sum(map(_count, media))
     if count > options.max_images:
         raise errors.UserError(
             f"has {count} images, allowed are at most {options.max_images} (max_images)"
         )
     # A token is a byte or more.
-    spelled = sum(_num_bytes(run) for parts in runs for run in parts if isinstance(run, str))
+    spelled = sum(_num_bytes(run) for parts in given for run in parts if isinstance(run, str))
     markup = _CONVERSATION_TOKENS + _MESSAGE_TOKENS * (len(conversation) + count)
     return Prompt(
         messages=[
             {"role": _role(message), "content": _content(parts)}
-            for message, parts in zip(conversation, runs, strict=True)
+            for message, parts in zip(conversation, given, strict=True)
         ],
         tokens=spelled + markup + count * options.image_tokens,
     )

@@ -8,7 +8,6 @@ of the prompt alone, and the rest must spell the continuation. It does not where
 server change the text (blanks at its ends) or the tokenizer joins its beginning with the prompt.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -126,5 +125,20 @@ def _spells(pieces: Sequence[Any], text: str) -> bool:
     """Whether decoded tokens are a text; parts of characters may be anything."""
     if not all(isinstance(piece, str) for piece in pieces):
         return False
-    pattern = "".join(".*" if _UNDECIDED in piece else re.escape(piece) for piece in pieces)
-    return re.fullmatch(pattern, text, re.DOTALL) is not None
+    segments = [""]  # what stands between parts of characters
+    for piece in pieces:
+        if _UNDECIDED in piece:
+            segments.append("")
+        else:
+            segments[-1] += piece
+    first, *middle = segments
+    if not middle:
+        return text == first
+    last = middle.pop()
+    # One after the other, each where it is first: a pattern with many `.*` may take for ever.
+    place, end = len(first), len(text) - len(last)
+    for segment in middle:
+        place = text.find(segment, place, end) + len(segment)
+        if place < len(segment):
+            return False
+    return place <= end and text.startswith(first) and text.endswith(last)

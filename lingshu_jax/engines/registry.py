@@ -7,7 +7,7 @@ An engine is imported when it is made: JAX takes its time, vLLM and openai may n
 
 import contextlib
 import dataclasses
-import os
+import hashlib
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
@@ -57,6 +57,8 @@ class Options:
             raise errors.UserError(
                 f"--{wrong[0]} means nothing to --engine={name}, which takes {', '.join(takes)}"
             )
+        if name == "vllm" and not self.vllm_python and "timeout_seconds" in _changed(self):
+            raise errors.UserError("--timeout_seconds needs --vllm_python, whose server it is for")
         for field in ("rows", "max_images", "tensor", "max_model_len"):
             value = getattr(self, field)
             if value < 0:
@@ -65,10 +67,16 @@ class Options:
             raise errors.UserError(
                 f"--gpu_memory_utilization must be 0 to 1, got {self.gpu_memory_utilization}"
             )
-        self.server.validate()
+        if ENGINES[name].has_folder:
+            self.server.validate_limits()
+        else:
+            self.server.validate()
 
 
 DEFAULTS = Options()
+# Of a model's folder: tokenizer, processor, template, generation config. The largest tokenizers
+# take 20 MB.
+_SUFFIXES, _LARGEST_FILE = (".json", ".jinja", ".txt"), 64 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,20 +99,34 @@ class Choice:
         """What decides the answers, in JSON values.
 
         Returns:
-          `engine`, `model`, `dtype`, `base_url`, and `weights`, a digest, "" of a server's model.
+          `engine`, `model`, `dtype`, `base_url`, `dialect`, and the digests `weights` and `files`
+          (tokenizer, processor, templates, generation config), "" of a server's model.
 
         Raises:
           UserError: If a folder is none of a model.
         """
         server = self.options.server
-        is_here = ENGINES[self.name].has_folder
-        return {
-            "engine": self.name,
-            "model": self.model,
-            "weights": hub.digest_weights(pathlib.Path(self.place)) if is_here else "",
-            "dtype": self.options.dtype,
-            "base_url": "" if is_here else server.base_url or os.environ.get("OPENAI_BASE_URL", ""),
-        }
+        found = {"engine": self.name, "model": self.model, "dtype": self.options.dtype}
+        if not ENGINES[self.name].has_folder:
+            asked = {"base_url": server.url, "dialect": server.dialect}
+            return {**found, "weights": "", "files": "", **asked}
+        folder = pathlib.Path(self.place)
+        digests = {"weights": hub.digest_weights(folder), "files": _digest_files(folder)}
+        return {**found, **digests, "base_url": "", "dialect": ""}
+
+    def check(self, sampling: protocol.SamplingParams) -> None:
+        """Finds out before anything is asked what no request could be asked with.
+
+        Args:
+          sampling: Of all requests, valid.
+
+        Raises:
+          UserError: If a server has no word for a field that is set.
+        """
+        if not ENGINES[self.name].has_folder:
+            from lingshu_jax.engines import openai_requests
+
+            openai_requests.sampling_fields(sampling, self.options.server.dialect)
 
     def make(self) -> protocol.Engine:
         """Makes it.
@@ -159,14 +181,14 @@ def define_flags() -> None:
     flags.DEFINE_string("vllm_python", "", "Interpreter of an environment that has vLLM. vllm.")
     for name, said in _SERVER.items():
         _define(name, getattr(DEFAULTS.server, name), said)
-    for name, (field, said) in _TERMS.items():
-        _define(name, getattr(DEFAULTS.server.terms, field), said)
+    for name, said in _TERMS.items():
+        _define(name, getattr(DEFAULTS.server.terms, name), said)
 
 
 def options_from_flags() -> Options:
     """What the flags of `define_flags` say of the options."""
     own = {field.name for field in dataclasses.fields(Options)} - {"server"}
-    terms = {field: cli.flag(name) for name, (field, _) in _TERMS.items()}
+    terms = {name: cli.flag(name) for name in _TERMS}
     server: dict[str, Any] = {name: cli.flag(name) for name in _SERVER}
     server |= {name: pathlib.Path(server[name]) if server[name] else None for name in _FILES}
     return Options(
@@ -180,7 +202,7 @@ _SERVER = {
     "base_url": "Of the server, as http://localhost:8000/v1; default $OPENAI_BASE_URL.",
     "key_variable": "Environment variable that holds the key.",
     "dialect": f"What the server knows: {', '.join(get_args(openai_options.Dialect))}.",
-    "timeout_seconds": "For one try.",
+    "timeout_seconds": "For one try; of vllm, with --vllm_python.",
     "max_retries": "Further tries.",
     "max_concurrency": "Most requests at a time.",
     "requests_per_minute": "At most; 0 is no limit.",
@@ -190,12 +212,12 @@ _SERVER = {
     "ledger_file": "JSONL of tokens and costs.",
 }
 _FILES = ("cache_folder", "ledger_file")
-# And those of its terms, with the name that they have there.
+# And those of its terms.
 _TERMS = {
-    "price_in": ("price_in", "Of a million tokens of prompts."),
-    "price_out": ("price_out", "Of a million tokens of answers."),
-    "max_cost": ("max_cost", "The most to be spent; 0 is no limit."),
-    "max_total_tokens": ("max_tokens", "The most tokens to be used; 0 is no limit."),
+    "price_in": "Of a million tokens of prompts.",
+    "price_out": "Of a million tokens of answers.",
+    "max_cost": "The most to be spent; 0 is no limit.",
+    "max_total_tokens": "The most tokens to be used; 0 is no limit.",
 }
 
 
@@ -218,9 +240,20 @@ def _changed(options: Options) -> Iterator[str]:
     for name in _SERVER:
         if getattr(options.server, name) != getattr(DEFAULTS.server, name):
             yield name
-    for name, (field, _) in _TERMS.items():
-        if getattr(options.server.terms, field):
+    for name in _TERMS:
+        if getattr(options.server.terms, name):
             yield name
+
+
+def _digest_files(folder: pathlib.Path) -> str:
+    """A short hash of all that stands beside the weights and decides what is read and written."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES):
+        size = path.stat().st_size
+        if size <= _LARGEST_FILE:
+            total.update(f"{path.name} {size}\n".encode())
+            total.update(path.read_bytes())
+    return total.hexdigest()[:16]
 
 
 def _make_jax(folder: str, options: Options) -> protocol.Engine:
@@ -254,7 +287,12 @@ def _make_vllm(folder: str, options: Options) -> protocol.Engine:
     with contextlib.ExitStack() as stack:
         server = vllm_server.Server(pathlib.Path(folder), python=options.vllm_python, **arguments)
         stack.callback(server.close)
-        asked = openai_options.Options(base_url=server.base_url, dialect="vllm")
+        asked = openai_options.Options(
+            base_url=server.base_url,
+            dialect="vllm",
+            timeout_seconds=options.server.timeout_seconds,
+            max_concurrency=options.rows or DEFAULTS.server.max_concurrency,
+        )
         engine = _make_openai(server.model, dataclasses.replace(options, server=asked))
         return _WithServer(engine, stack.pop_all().close)
 
@@ -278,8 +316,9 @@ class _WithServer:
         self._engine, self._end_server = engine, end_server
 
     def close(self) -> None:
-        self._engine.close()
-        self._end_server()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._end_server)
+            stack.callback(self._engine.close)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -304,6 +343,7 @@ ENGINES = {
         takes=(
             *("rows", "max_images", "tensor"),
             *("dtype", "max_model_len", "gpu_memory_utilization", "vllm_python"),
+            "timeout_seconds",
         ),
     ),
     "openai": _Engine(make=_make_openai, has_folder=False, takes=("max_images", *_SERVER, *_TERMS)),

@@ -41,7 +41,9 @@ class Settings:
       engine: Which generator.
       weights: Their digest, so that a new model under an old name is noticed; "" of a server's.
       dtype: What the engine computes in; "" is the folder's own.
+      files: Digest of the folder's other files, as of its tokenizer; "" of a server's.
       base_url: Of the engine's server.
+      dialect: Which fields of a request that one knows.
       benchmarks: Names, comma list.
       data_dir: Folder of the data.
       limit: Only the first rows of each benchmark; None takes all.
@@ -55,7 +57,9 @@ class Settings:
     engine: str = ""
     weights: str = ""
     dtype: str = ""
+    files: str = ""
     base_url: str = ""
+    dialect: str = ""
     benchmarks: str
     data_dir: str = ""
     limit: int | None = None

@@ -3,6 +3,7 @@
 """Files of rows through an engine without a model: order, failures, what a second start asks."""
 
 import dataclasses
+import fcntl
 import json
 import os
 import pathlib
@@ -353,6 +354,39 @@ def test_two_processes_do_not_answer_the_same_file(files: Files) -> None:
     held.close()
     asked, _ = files.run()
     assert len(asked) == 4
+
+
+@pytest.mark.parametrize("dies_after", [None, 2], ids=["finished", "begun"])
+def test_what_another_process_did_meanwhile_is_not_done_again(
+    files: Files, monkeypatch: pytest.MonkeyPatch, dies_after: int | None
+) -> None:
+    """It has the file between our opening it and our lock, and removes it if it finishes."""
+    lock, others = fcntl.flock, list[str]()
+
+    def wait(file: Any, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        others.extend(files.run(dies_after=dies_after)[0])
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", wait)
+    asked, counts = files.run()
+    assert counts == (6, 0) and len(others) == (dies_after or 6)
+    assert sorted(others + asked) == sorted(ids(*TEXTS))
+    assert files.names() == ["answers.jsonl", "answers.jsonl.settings.json"]
+
+
+def test_a_journal_that_is_gone_is_no_fault(tmp_path: pathlib.Path) -> None:
+    held = journal.Journal(tmp_path / "part", begin=lambda: None)
+    (tmp_path / "part").unlink()
+    held.close()
+
+
+def test_a_journal_that_is_not_ours_stays_as_it_is(files: Files) -> None:
+    files.target.parent.mkdir()
+    files.part.write_text("my thesis, unfinished")
+    with pytest.raises(errors.UserError, match="no answers.jsonl.settings.json that says"):
+        files.run()
+    assert files.part.read_text() == "my thesis, unfinished"
 
 
 def test_an_empty_file_has_no_answers(files: Files) -> None:

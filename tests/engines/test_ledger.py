@@ -86,9 +86,9 @@ def test_the_budget_counts_what_is_under_way() -> None:
 
 
 def test_the_budget_of_tokens() -> None:
-    book = make(terms=ledger.Terms(max_tokens=1000))
+    book = make(terms=ledger.Terms(max_total_tokens=1000))
     assert not book.refusal(ledger.Usage(600, 400))
-    assert "max_tokens = 1,000 " in book.refusal(ledger.Usage(600, 401))
+    assert "budget max_total_tokens = 1,000 " in book.refusal(ledger.Usage(600, 401))
 
 
 def test_the_budget_holds_for_all_runs_of_a_ledger(tmp_path: pathlib.Path) -> None:

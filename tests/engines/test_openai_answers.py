@@ -44,6 +44,8 @@ def test_a_body_that_is_no_object(text: str, line: str) -> None:
         ([{}, {}, {}], "sent 3 answers, asked for 2"),
         ([{"index": 1}, {"index": 1}], r"numbered 0 to 1, got \[1, 1\]"),
         ([{"index": []}, {"index": {}}], "numbered 0 to 1"),
+        ([{"index": "0"}], r"numbered 0 to 0, got \['0'\]"),
+        ([{"index": False}, {"index": True}], "numbered 0 to 1"),
     ],
 )
 def test_choices_that_make_no_sense(found: Any, line: str) -> None:
@@ -71,6 +73,7 @@ def test_choices_are_sorted_by_their_numbers() -> None:
         ({"token_ids": [1], "logprobs": None}, "one for each of 1 tokens"),
         ({"token_ids": [1], "logprobs": logprobs("-1")}, "logprob must be a number"),
         ({"token_ids": [1], "logprobs": logprobs(float("nan"))}, "logprob must be a number"),
+        ({"token_ids": [1], "logprobs": logprobs(-(10**400))}, "logprob must be a number"),
     ],
 )
 def test_a_choice_that_makes_no_sense_is_not_kept(fields: dict[str, Any], line: str) -> None:
@@ -117,6 +120,9 @@ def test_half_characters_can_be_written() -> None:
         ({"prompt_tokens": 3}, None),
         ({"prompt_tokens": -3, "completion_tokens": 1}, None),
         ({"prompt_tokens": "3", "completion_tokens": 1}, None),
+        ({"prompt_tokens": 2**53, "completion_tokens": 1}, ledger.Usage(2**53, 1)),
+        ({"prompt_tokens": 10**400, "completion_tokens": 1}, None),
+        ({"prompt_tokens": 1, "completion_tokens": 2**53 + 1}, None),
         (None, None),
         ([3, 1], None),
     ],

@@ -24,7 +24,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"timeout_seconds": 0.0}, "timeout_seconds must be > 0, got 0.0"),
         ({"requests_per_minute": -1.0}, "requests_per_minute must be >= 0, got -1.0"),
         ({"image_tokens": 0}, "image_tokens must be >= 1, got 0"),
-        ({"terms": ledger.Terms(max_tokens=-1)}, "max_tokens must be >= 0, got -1"),
+        ({"terms": ledger.Terms(max_total_tokens=-1)}, "max_total_tokens must be >= 0, got -1"),
     ],
 )
 def test_values_out_of_range(fields: dict[str, Any], line: str) -> None:
@@ -37,6 +37,54 @@ def test_the_key_comes_from_the_named_variable(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("OTHER_KEY", " other\n")
     assert openai_options.read_key(openai_options.Options()) == "one"
     assert openai_options.read_key(openai_options.Options(key_variable="OTHER_KEY")) == "other"
+
+
+@pytest.mark.parametrize("key", ["sk-0123\n456789", "sk-0123456789\u00e9", "sk-\x7f0123456789"])
+def test_a_key_that_cannot_be_sent_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OTHER_KEY", key)
+    with pytest.raises(errors.UserError, match="variable OTHER_KEY holds a character") as caught:
+        openai_options.read_key(openai_options.Options(key_variable="OTHER_KEY"))
+    assert "0123" not in str(caught.value)
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Api-Key: abcdefgh\u00e9")
+    with pytest.raises(errors.UserError, match="variable OPENAI_CUSTOM_HEADERS holds") as caught:
+        openai_options.read_secrets("sk-0123456789")
+    assert "abcd" not in str(caught.value)
+
+
+PASSWORD = "secretword"
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        (f"http://user:{PASSWORD}@localhost/v1", "must have no user, password or query"),
+        (f"http://user:12/{PASSWORD}@localhost/v1", "must have no user, password or query"),
+        (f"http://localhost/v1?key={PASSWORD}", "must have no user, password or query"),
+        (f"http://localhost/v1#{PASSWORD}", "must have no user, password or query"),
+        (f"user:{PASSWORD}@localhost/v1", "must have no user, password or query"),
+        (f"{PASSWORD}:8000/v1", "must be an http or https address"),
+        (f"ftp://{PASSWORD}/v1", "must be an http or https address"),
+        ("http:///v1", "must be an http or https address"),
+        (f"http://localhost:{PASSWORD}/v1", "is no address"),
+        (f"http://[{PASSWORD}/v1", "is no address"),
+    ],
+)
+@pytest.mark.parametrize("is_environment", [False, True])
+def test_an_address_is_checked_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, url: str, line: str, is_environment: bool
+) -> None:
+    name, options = "base_url", openai_options.Options(base_url=url)
+    if is_environment:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        name, options = "OPENAI_BASE_URL", openai_options.Options()
+    with pytest.raises(errors.UserError, match=f"{name} {line}") as caught:
+        options.validate()
+    assert PASSWORD not in str(caught.value)
+    options.validate_limits()
+    # What the user says comes first.
+    openai_options.Options(base_url="http://localhost:8000/v1").validate()
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def prepare(
 
 def test_greedy_in_the_words_of_openai() -> None:
     prepared = prepare(QUESTION, seed=3, n=4)
-    assert prepared.body_of([0]) == {
+    assert prepared.body_of(range(1)) == {
         "model": "m",
         "messages": [{"role": "user", "content": "what is it?"}],
         "temperature": 0.0,
@@ -40,7 +40,7 @@ def test_greedy_in_the_words_of_openai() -> None:
 
 def test_sampling_in_the_words_of_openai() -> None:
     prepared = prepare(QUESTION, temperature=0.5, top_p=0.9, stop=("a", "b"), seed=3, n=4)
-    body = prepared.body_of([2, 3])
+    body = prepared.body_of(range(2, 4))
     assert {k: v for k, v in body.items() if k not in ("model", "messages")} == {
         "temperature": 0.5,
         "top_p": 0.9,
@@ -49,13 +49,26 @@ def test_sampling_in_the_words_of_openai() -> None:
         "n": 2,
         "seed": 5,
     }
-    assert "n" not in prepared.body_of([0])
+    assert "n" not in prepared.body_of(range(1))
+
+
+@pytest.mark.parametrize(
+    ("samples", "found"),
+    [
+        ([], []),
+        ([0, 1, 2], [range(3)]),
+        ([0, 2], [range(1), range(2, 3)]),
+        ([1, 2, 5, 7, 8], [range(1, 3), range(5, 6), range(7, 9)]),
+    ],
+)
+def test_a_request_asks_for_samples_without_a_gap(samples: list[int], found: list[range]) -> None:
+    assert [*openai_requests.runs(samples)] == found
 
 
 def test_vllm_is_told_every_field() -> None:
     options = openai_options.Options(dialect="vllm")
     fields = {"temperature": 1.0, "top_k": 5, "repetition_penalty": 1.5, "ignore_eos": True}
-    body = prepare(QUESTION, options=options, **fields).body_of([0])
+    body = prepare(QUESTION, options=options, **fields).body_of(range(1))
     # What is not said, vLLM takes from the checkpoint's generation config.
     assert body | fields == body
     assert body["top_p"] == 1.0 and body["min_p"] == 0.0 and body["max_tokens"] == 7
@@ -75,6 +88,10 @@ def test_older_servers_know_max_tokens() -> None:
 def test_a_field_that_a_dialect_has_no_word_for(field: dict[str, Any]) -> None:
     with pytest.raises(errors.UserError, match=f"{next(iter(field))} = .* 'openai'; 'vllm' has it"):
         prepare(QUESTION, **field)
+    # Before any picture is read.
+    parts = [{"type": "image", "image": "/no.png"}]
+    with pytest.raises(errors.UserError, match=f"{next(iter(field))} = "):
+        prepare(({"role": "user", "content": parts},), **field)
 
 
 @pytest.mark.parametrize(

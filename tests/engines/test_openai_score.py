@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import pathlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +57,40 @@ def test_the_tokens_after_the_prompt_are_scored(tokens: list[int], text: str) ->
 def test_what_is_not_exact_is_refused(ids: list[int], text: str) -> None:
     with pytest.raises(errors.UserError, match="cannot be scored exactly"):
         read(ids, text)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text", "is_spelled"),
+    [
+        (["ab", "\ufffd", "ba"], "abéba", True),
+        (["ab", "\ufffd", "ba"], "aba", False),  # the ends share a letter
+        (["\ufffd", "a", "\ufffd", "a", "\ufffd"], "éaéaé", True),
+        (["\ufffd", "a", "\ufffd", "a", "\ufffd"], "éaé", False),
+        (["\ufffd", "b", "\ufffd", "a", "\ufffd"], "éaébé", False),
+        (["\ufffd", "\ufffd"], "é", True),
+        (["\ufffd", "x"], "éx y", False),
+        (["x", "\ufffd"], "éx", False),
+    ],
+)
+def test_parts_of_characters_may_be_anything(
+    pieces: list[str], text: str, is_spelled: bool
+) -> None:
+    ids = [*PROMPT, *range(1, len(pieces) + 1)]
+    answer = scored(ids, dict(enumerate(pieces, 1)))
+    if is_spelled:
+        assert openai_score.read(answer, prompt=PROMPT, text=text)["tokens"] == ids[len(PROMPT) :]
+        return
+    with pytest.raises(errors.UserError, match="cannot be scored exactly"):
+        openai_score.read(answer, prompt=PROMPT, text=text)
+
+
+def test_many_parts_of_characters_take_no_time() -> None:
+    pieces = ["\ufffd", "\ufffd", " "] * 8
+    answer = scored([*PROMPT, *range(1, 25)], dict(enumerate(pieces, 1)))
+    started = time.monotonic()
+    with pytest.raises(errors.UserError, match="cannot be scored exactly"):
+        openai_score.read(answer, prompt=PROMPT, text="😀 " * 30 + "x")
+    assert time.monotonic() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@
 import dataclasses
 import importlib
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from lingshu_jax.common import errors
 from lingshu_jax.engines import (
     jax_engine,
     ledger,
+    openai_client,
     openai_options,
     protocol,
     registry,
@@ -100,11 +102,22 @@ def test_vllm_of_another_environment_is_served(
             ended.append("server")
 
     monkeypatch.setattr(vllm_server, "Server", Server)
-    options = registry.Options(vllm_python="python9", tensor=2)
+    patient = openai_options.Options(timeout_seconds=9.0)
+    options = registry.Options(vllm_python="python9", tensor=2, rows=100, server=patient)
+    asked: list[openai_options.Options] = []
+    make_client = openai_client.Client
+
+    def note(found: openai_options.Options, book: ledger.Ledger) -> openai_client.Client:
+        asked.append(found)
+        return make_client(found, book)
+
+    monkeypatch.setattr(openai_client, "Client", note)
     engine = registry.make("vllm", str(small_folder), options=options)
     assert isinstance(engine, protocol.Engine)
+    # As many are asked at a time as the server decodes.
+    assert (asked[0].timeout_seconds, asked[0].max_concurrency) == (9.0, 100)
     assert (given["folder"], given["python"]) == (small_folder, "python9")
-    assert given["options"] == {"tensor_parallel_size": 2}
+    assert given["options"] == {"max_num_seqs": 100, "tensor_parallel_size": 2}
     assert not ended
     engine.close()
     assert ended == ["server"]
@@ -113,6 +126,20 @@ def test_vllm_of_another_environment_is_served(
     with pytest.raises(errors.UserError, match="no key"):
         registry.make("vllm", str(small_folder), options=options)
     assert ended == ["server"] * 2
+
+
+def test_a_server_ends_although_its_engine_does_not() -> None:
+    engine, ended = stand_in.StandIn(), list[str]()
+
+    def fail() -> None:
+        ended.append("engine")
+        raise OSError("the connection is gone")
+
+    engine.close = fail
+    both = registry._WithServer(engine, lambda: ended.append("server"))
+    with pytest.raises(OSError, match="the connection is gone"):
+        both.close()
+    assert ended == ["engine", "server"]
 
 
 def _refuse(*_: Any) -> str:
@@ -137,13 +164,28 @@ def test_a_server_is_any_name_of_a_model() -> None:
         ("vllm", {"gpu_memory_utilization": 2.0}, "--gpu_memory_utilization must be 0 to 1"),
         (
             "vllm",
-            {"server": openai_options.Options(terms=ledger.Terms(max_tokens=3))},
+            {"server": openai_options.Options(terms=ledger.Terms(max_total_tokens=3))},
             "--max_total_tokens means nothing to --engine=vllm",
         ),
         (
             "openai",
             {"server": dataclasses.replace(SERVER, timeout_seconds=0.0)},
             "timeout_seconds must be > 0",
+        ),
+        (
+            "vllm",
+            {"server": openai_options.Options(timeout_seconds=9.0)},
+            "--timeout_seconds needs --vllm_python",
+        ),
+        (
+            "vllm",
+            {"server": openai_options.Options(timeout_seconds=-1.0), "vllm_python": "python9"},
+            "timeout_seconds must be > 0",
+        ),
+        (
+            "openai",
+            {"server": openai_options.Options(base_url="http://a:b@localhost/v1")},
+            "base_url must have no user, password or query",
         ),
     ],
 )
@@ -165,7 +207,8 @@ def settings(name: str, model: str, options: registry.Options = registry.DEFAULT
 
 def test_what_decides_answers(small_folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = settings("jax", str(small_folder))
-    assert len(ours["weights"]) == 16 and ours["base_url"] == ""
+    assert len(ours["weights"]) == len(ours["files"]) == 16
+    assert ours["base_url"] == ours["dialect"] == ""
     faster = registry.Options(rows=7, max_images=3)
     assert settings("jax", str(small_folder), options=faster) == ours
     typed = registry.Options(dtype="float32")
@@ -179,10 +222,43 @@ def test_what_decides_answers(small_folder: pathlib.Path, monkeypatch: pytest.Mo
         "engine": "openai",
         "model": "m",
         "weights": "",
+        "files": "",
         "dtype": "",
         "base_url": "http://somewhere/v1",
+        "dialect": "openai",
     }
+    basic = registry.Options(server=openai_options.Options(dialect="basic"))
+    assert settings("openai", "m", options=basic)["dialect"] == "basic"
+    # An address that is none of a server is no affair of other engines.
+    monkeypatch.setenv("OPENAI_BASE_URL", "nowhere")
     assert settings("jax", str(small_folder)) == ours
+
+
+FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "merges.txt")
+
+
+@pytest.mark.parametrize("name", [*FILES, "preprocessor_config.json", "chat_template.jinja"])
+def test_files_beside_the_weights_decide_answers(
+    small_folder: pathlib.Path, tmp_path: pathlib.Path, name: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(small_folder, folder)
+    before = settings("jax", str(folder))
+    (folder / "README.md").write_text("a model")
+    assert settings("jax", str(folder)) == before
+    with (folder / name).open("a") as file:
+        file.write("\n")
+    after = settings("jax", str(folder))
+    assert after["files"] != before["files"]
+    assert {**after, "files": ""} == {**before, "files": ""}
+
+
+def test_fields_that_a_server_has_no_word_for_are_found_before_it_is_asked() -> None:
+    sampling = protocol.SamplingParams(max_new_tokens=1, top_k=5)
+    with pytest.raises(errors.UserError, match="top_k = 5 means nothing to a server of dialect"):
+        registry.choose("openai", "m", options=registry.Options(server=SERVER)).check(sampling)
+    knows = registry.Options(server=dataclasses.replace(SERVER, dialect="vllm"))
+    registry.choose("openai", "m", options=knows).check(sampling)
 
 
 def test_flags_say_all_options(own_flags: flags.FlagValues) -> None:
@@ -216,12 +292,7 @@ def test_flags_say_all_options(own_flags: flags.FlagValues) -> None:
     assert {*values, "model", "engine"} == {*own_flags}
     own_flags(["command", *(f"--{name}={value}" for name, value in values.items())])
     options = registry.options_from_flags()
-    flat = {
-        **vars(options.server.terms),
-        **vars(options.server),
-        **vars(options),
-        "max_total_tokens": options.server.terms.max_tokens,
-    }
+    flat = {**vars(options.server.terms), **vars(options.server), **vars(options)}
     for name, value in values.items():
         found = str(flat[name]) if name in ("cache_folder", "ledger_file") else flat[name]
         assert found == value, name
