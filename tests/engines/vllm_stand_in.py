@@ -4,7 +4,8 @@
 
     python -m vllm.entrypoints.openai.api_server --port=N ...
 
-where `install` has put it. $STAND_IN says what is wrong with it: `dies`, `silent`, `mute` or `refuses`.
+where `install` has put it. $STAND_IN says what is wrong with it: `dies`, `silent`, `mute`,
+or `refuses`.
 """
 
 import http.server
