@@ -40,10 +40,10 @@ demo: $(VENV)/installed-$(KEY) ## the whole system at a small size on real image
 	$(VENV)/bin/python -m lingshu_jax.demo --workdir=runs/demo $(if $(IMAGES),--images='$(IMAGES)')
 
 test: $(VENV)/installed-$(KEY) ## the fast tests; no torch [ARGS="tests/data -x"]
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS) $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --timeout 600 $(PYTEST_FLAGS) $(ARGS)
 
 oracle: $(ORACLE)/installed-$(KEY) $(OLD_RELEASE)/installed-$(KEY) ## ours beside torch and transformers [REDUCED=1]
-	$(ORACLE)/bin/python -m pytest -m oracle -n 2 --dist loadfile $(PYTEST_FLAGS) \
+	$(ORACLE)/bin/python -m pytest -m oracle -n 2 --dist loadfile --timeout 1200 $(PYTEST_FLAGS) \
 	  $(if $(REDUCED),--reduced) tests/oracle $(ARGS)
 
 goldens: $(ORACLE)/installed-$(KEY) ## write the stored arrays again and show what changed

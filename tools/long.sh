@@ -13,7 +13,7 @@ groups=("$@")
 [[ ${#groups[@]} -gt 0 ]] || groups=("${all[@]}")
 python="${VENV:-.venv}/bin/python"
 flags=()
-[[ -z "${REDUCED:-}" ]] || flags+=(--reduced)
+[[ -z "${REDUCED:-}" ]] || flags+=(--reduced --timeout 1200)
 [[ -z "${CI:-}" ]] || flags+=(--quiet)
 # These wait for processes of their own more than they compute.
 declare -A beside=([kill]="-n 2 --dist loadfile")

@@ -70,11 +70,13 @@ def text_angles(
       the doubled section list there is the same as assigning one axis a frequency here.
     """
     frequencies = _frequencies(head_dim, theta)
-    axis = jnp.repeat(
-        jnp.arange(3), jnp.array(mrope_section), total_repeat_length=sum(mrope_section)
-    )
-    by_frequency = jnp.take(positions, axis, axis=1).astype(jnp.float32)  # B F T
-    return jnp.swapaxes(by_frequency, 1, 2) * frequencies[None, None, :]
+    ends = np.cumsum(mrope_section)
+    # No gather over the axes: jax 0.11.2 cannot split one whose tokens are over two mesh axes.
+    parts = [
+        positions[:, axis, :, None].astype(jnp.float32) * frequencies[None, None, end - count : end]
+        for axis, (count, end) in enumerate(zip(mrope_section, ends, strict=True))
+    ]
+    return jnp.concatenate(parts, axis=-1)
 
 
 def _frequencies(dim: int, theta: float) -> Float[np.ndarray, " F"]:
