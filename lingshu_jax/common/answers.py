@@ -19,11 +19,13 @@ The same response always gets the same verdict: nothing is random, nothing is ma
 similarity. Pure functions, standard library only.
 """
 
+import html
 import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from lingshu_jax.common import (
+    answers_boxes,
     answers_choice,
     answers_number,
     answers_open,
@@ -32,13 +34,32 @@ from lingshu_jax.common import (
     errors,
 )
 
-AnswerType = Literal["yes_no", "choice", "choices", "number", "open"]
-ANSWER_TYPES: tuple[AnswerType, ...] = ("yes_no", "choice", "choices", "number", "open")
+AnswerType = Literal["yes_no", "choice", "choices", "number", "open", "box", "report"]
+ANSWER_TYPES: tuple[AnswerType, ...] = (
+    *("yes_no", "choice", "choices", "number", "open"),
+    *("box", "report"),
+)
 
 _THINK_ANSWER = re.compile(
     r"\s*<think>(?P<think>.*)</think>\s*<answer>(?P<answer>.*)</answer>\s*", re.DOTALL
 )
 _FORMAT_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+# Whatever looks like one of them: other case, blanks, attributes, relatives that `extract` reads.
+_LIKE_TAGS = re.compile(
+    r"<[\s/|\\]*(?:think|thinking|thought|reasoning|answer)(?![a-z])[^<>]*>", re.IGNORECASE
+)
+# Directions and controls that show another text than is there, and the tokens of chat templates.
+_TRICKS = re.compile(
+    "[\u202a-\u202e\u2066-\u2069\x00-\x08\x0b\x0e-\x1f\x7f\U000e0000-\U000e007f]"
+    r"|<\|(?!(?:box|object_ref|quad)_(?:start|end)\|>)[^<>\s]*\|>"
+)
+# Tags that may stand in an answer: they style it.
+_TAGS = re.compile(r"</?[^\W\d_][\w:-]*(?:\s[^<>]*)?/?>")
+_STYLE_TAGS = re.compile(
+    r"</?(?:b|i|u|em|strong|span|code|pre|mark|font|br|p|div|sub|sup|small|ul|ol|li|box|ref)\b",
+    re.IGNORECASE,
+)
+_POLARITIES = ("yes", "no", "true", "false", "是", "否", "是的", "不是", "有", "没有", "无")
 
 
 class Verdict(NamedTuple):
@@ -74,15 +95,22 @@ def parse_think_answer(text: str) -> ThinkAnswer | None:
     """Checks the strict form: one `<think>..</think>`, then one `<answer>..</answer>`.
 
     Only white space may stand around and between the two. Tags are lower-case, and each of
-    the four occurs exactly once in the whole text, so that nothing can be nested or repeated.
+    the four occurs exactly once in the whole text, so that nothing can be nested or repeated; nor
+    may anything look like a fifth (`<Answer>`, full-width brackets, `&lt;answer&gt;`), show another
+    text than is there, or be a chat template's token. In the answer only tags of style may stand.
 
     Returns:
       The two contents, or None if the text has any other form.
     """
     if any(text.count(tag) != 1 for tag in _FORMAT_TAGS):
         return None
+    plain = html.unescape(html.unescape(answers_text.normalise(text)))
+    if _TRICKS.search(text) or len(_LIKE_TAGS.findall(plain)) != len(_FORMAT_TAGS):
+        return None
     match = _THINK_ANSWER.fullmatch(text)
-    return ThinkAnswer(match["think"].strip(), match["answer"].strip()) if match else None
+    if match is None or not all(map(_STYLE_TAGS.match, _TAGS.findall(match["answer"]))):
+        return None
+    return ThinkAnswer(match["think"].strip(), match["answer"].strip())
 
 
 def extract(
@@ -124,7 +152,8 @@ def judge(
     Args:
       response: What the model wrote; None counts as empty.
       gold: The truth: yes or no in any form that `extract` reads; the text or the letter of an
-        option; letters; a number with or without unit, or a range; or open text.
+        option; letters; a number with or without unit, or a range; open text, a report; or boxes,
+        which half of IoU finds.
       answer_type: Which rules read the answer.
       options: Option texts without letters, for the two kinds of choice.
       question: Only for "yes_no", may be empty.
@@ -154,7 +183,7 @@ def check_gold(gold: str, *, answer_type: AnswerType, options: Sequence[str] = (
     _check(answer_type, options)
     if answer_type == "choice":
         fits = answers_choice.gold_letter(gold, options) is not None
-    elif answer_type == "open":
+    elif answer_type in ("open", "report"):
         fits = bool(answers_open.canonical(gold))
     else:
         text = answers_text.normalise(gold).strip()
@@ -163,6 +192,30 @@ def check_gold(gold: str, *, answer_type: AnswerType, options: Sequence[str] = (
     if not fits:
         allowed = f", options {list(options)}" if options else ""
         raise errors.UserError(f"gold answer {gold!r} does not fit type {answer_type!r}{allowed}")
+
+
+def infer_type(gold: str, options: Sequence[str] = ()) -> AnswerType:
+    """The type of a gold answer that comes without one.
+
+    With options it is a choice, or several where the gold is letters; boxes, yes and no, and a
+    number with or without a unit of ours are themselves; everything else is open.
+
+    Args:
+      gold: The gold answer.
+      options: Option texts without letters.
+    """
+    text = answers_text.normalise(gold).strip()
+    if options:
+        if answers_choice.gold_letter(gold, options) is not None:
+            return "choice"
+        letters = answers_choice.extract_set(text, options) if len(options) <= 26 else None
+        is_set = letters is not None and letters.status == "ok" and not re.search("[a-z]", text)
+        return "choices" if is_set else "choice"
+    if answers_boxes.parse(text) is not None:
+        return "box"
+    if answers_text.canonical(gold) in _POLARITIES:
+        return "yes_no"
+    return "number" if answers_number.is_whole(text) else "open"
 
 
 def _check(answer_type: str, options: Sequence[str]) -> None:
@@ -202,6 +255,8 @@ def _parse(text: str, rules: _Rules) -> answers_text.Extraction:
         return answers_polarity.extract(text, question=rules.question)
     if rules.answer_type == "number":
         return answers_number.extract(text)
+    if rules.answer_type == "box":
+        return answers_boxes.extract(text)
     return answers_open.extract(text)
 
 
@@ -209,8 +264,12 @@ def _is_equal(value: str, gold: str, rules: _Rules) -> bool:
     if rules.answer_type == "choice":
         wanted = answers_choice.gold_letter(gold, rules.options)
         return wanted is not None and answers_choice.same_option(value, wanted, rules.options)
-    if rules.answer_type == "open":
+    if rules.answer_type in ("open", "report"):
         return answers_open.is_equal(value, gold)
+    if rules.answer_type == "box":
+        boxes = [answers_boxes.parse(answers_text.normalise(text)) or [] for text in (value, gold)]
+        least = answers_boxes.RIGHT_IOU
+        return answers_boxes.overlap(boxes[0], boxes[1], least=least) >= least
     return value == _parse(answers_text.normalise(gold), rules).value
 
 

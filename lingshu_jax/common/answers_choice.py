@@ -53,7 +53,9 @@ _TEXT_REACH = 40  # characters before an option's text in which a negation count
 _LETTER_REACH = 15  # the same before a letter: "not option B"
 
 
-class _Mention(NamedTuple):
+class Mention(NamedTuple):
+    """Where a text names an option: its place in the lower-case text, and the option's index."""
+
     start: int
     end: int
     option: int
@@ -239,10 +241,10 @@ def _named_letter(text: str, options: Sequence[str]) -> answers_text.Extraction 
 
 def _letter_token(text: str, options: Sequence[str]) -> answers_text.Extraction | None:
     """A capital letter that stands alone, not as a part of an option's text."""
-    mentions = [span for span in _mentions(text, options) if span.end - span.start > 1]
+    texts = [span for span in mentions(text, options) if span.end - span.start > 1]
     found = {}
     for letter, match in _letter_tokens(text, options).items():
-        is_part = any(span.start <= match.start() < span.end for span in mentions)
+        is_part = any(span.start <= match.start() < span.end for span in texts)
         if _index(letter) < len(options) and not is_part:
             found[letter] = match
     return _one_letter(found, text, options)
@@ -274,7 +276,7 @@ def _one_letter(
     if len(found) > 1:
         return answers_text.Extraction("unparsed")
     letter, match = next(iter(found.items()))
-    if _is_negated(text.lower(), match.start(), _LETTER_REACH):
+    if is_negated(text.lower(), match.start(), _LETTER_REACH):
         return answers_text.Extraction("unparsed")
     named = _exact_text(text[: match.start()] + text[match.end() :], options)
     if named is not None and not same_option(letter, named, options):
@@ -285,22 +287,27 @@ def _one_letter(
 def _contained_text(text: str, options: Sequence[str]) -> answers_text.Extraction | None:
     """The only option whose text occurs as whole words and is not negated."""
     lowered = text.lower()
-    spans = _mentions(text, options)
-    asserted = [s.option for s in spans if not _is_negated(lowered, s.start, _TEXT_REACH)]
+    spans = mentions(text, options)
+    asserted = [s.option for s in spans if not is_negated(lowered, s.start, _TEXT_REACH)]
     if len({_compared(options[index]) for index in asserted}) != 1:
         return answers_text.Extraction("unparsed") if asserted else None
     return answers_text.Extraction("ok", string.ascii_uppercase[min(asserted)])
 
 
-def _mentions(text: str, options: Sequence[str]) -> list[_Mention]:
-    """Where option texts stand as whole words; a text inside a longer one does not count."""
+def mentions(text: str, options: Sequence[str]) -> list[Mention]:
+    """Where option texts stand as whole words; a text inside a longer one does not count.
+
+    Args:
+      text: Normalised; any case.
+      options: Option texts without letters.
+    """
     lowered = text.lower()
     spans = []
     for index, option in enumerate(options):
         wanted = _compared(option)
         if wanted and wanted.split()[0] in lowered:
             found = _mention_pattern(wanted).finditer(lowered)
-            spans += [_Mention(m.start(), m.end(), index) for m in found]
+            spans += [Mention(m.start(), m.end(), index) for m in found]
     return [span for span in spans if not any(_is_inside(span, other) for other in spans)]
 
 
@@ -315,13 +322,13 @@ def _mention_pattern(wanted: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _is_inside(span: _Mention, other: _Mention) -> bool:
+def _is_inside(span: Mention, other: Mention) -> bool:
     """True if `span` lies in a longer mention of another option."""
     is_longer = other.end - other.start > span.end - span.start
     return is_longer and other.start <= span.start and span.end <= other.end
 
 
-def _is_negated(text: str, position: int, reach: int) -> bool:
+def is_negated(text: str, position: int, reach: int) -> bool:
     """True if a negation stands at most `reach` characters before, in the same clause."""
     before = text[max(0, position - reach) : position]
     sentence = _SENTENCE_END.split(before)[-1]

@@ -23,12 +23,15 @@ _POLARITY = {**dict.fromkeys(YES, "yes"), **dict.fromkeys(NO, "no")}
 _BOTH = re.compile(r"(?<![a-z])(?:yes\W+or\W+no|no\W+or\W+yes|yes\s*['\"]?/['\"]?\s*no)(?![a-z])")
 _LEADING = re.compile(
     r"[\s*_`(\[{\"'>#-]*(yes|yeah|yep|no|nope)(?![a-z0-9])"
-    r"(?!\s+(?:idea|way\s+to|information|clue|answer)(?![a-z]))"
+    r"(?!\s+(?:idea|way\s+to|information|clue|answer|comment|opinion|doubt|conclusion)(?![a-z]))"
 )
 # Longest first, so that a negative is not read as the affirmative it contains.
 _HAN_TOKENS = "|".join(sorted((w for w in _POLARITY if not w.isascii()), key=len, reverse=True))
 _LEADING_HAN = re.compile(rf"[\s*_`(\[\"'#-]*({_HAN_TOKENS})(?=[,，。;；!！、\s*])")
 _HAN_PREFIX = re.compile(r"[\s*_`\"'-]*(?:没有|不|无)(?P<named>[^\s,，。;；!！?？、.]+)")
+_NOT_EITHER = re.compile(
+    r"(?:(?<![a-z])(?:not|never|hardly|non)|n't)\W+(?:an?\W+)?(?:yes|no)(?![a-z])"
+)
 _WORDS = re.compile(r"[a-z]+(?:'[a-z]+)?")
 
 
@@ -60,6 +63,8 @@ def extract(text: str, *, question: str = "") -> answers_text.Extraction:
 
 def _from_words(text: str) -> answers_text.Extraction:
     """A text that says only yes, or that ends in no; "no" before a noun is no answer."""
+    if _NOT_EITHER.search(text):
+        return answers_text.Extraction("unparsed")
     words = _WORDS.findall(text)
     if "yes" in words and "no" not in words:
         return answers_text.Extraction("ok", "yes")

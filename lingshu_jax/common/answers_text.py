@@ -65,6 +65,12 @@ _LATEX_STYLE = re.compile(
     r"|emph)\s*\{([^{}]*)\}"
 )
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+# Signs of LaTeX that mean something.
+_LATEX_SIGNS = {
+    **{r"\times": "x", r"\pm": "±", r"\approx": "≈", r"\sim": "~"},
+    **{r"\leq": "≤", r"\le": "≤", r"\geq": "≥", r"\ge": "≥", r"\degree": "°", r"\mu": "μ"},
+}
+_LATEX_SIGN = re.compile("|".join(rf"{re.escape(sign)}(?![a-zA-Z])" for sign in _LATEX_SIGNS))
 _LATEX_NOISE = re.compile(r"\\(?:[()\[\],;!%$ ]|left\b|right\b)")
 _HTML_BREAK = re.compile(r"</?(?:br|p|div)\b[^<>]*>", re.IGNORECASE)
 _HTML_STYLE = re.compile(r"</?(?:b|i|u|em|strong|span|code|mark|font)\b[^<>]*>", re.IGNORECASE)
@@ -184,6 +190,7 @@ def plain(text: str) -> str:
     if "\\" in text:
         for _ in range(_LATEX_DEPTH):
             text = _LATEX_STYLE.sub(r"\1", text)
+        text = _LATEX_SIGN.sub(lambda match: _LATEX_SIGNS[match[0]], text)
         text = _LATEX_NOISE.sub(" ", _LATEX_FRACTION.sub(r"\1/\2", text.replace("\\%", "%")))
     if "<" in text:
         text = _HTML_STYLE.sub("", _HTML_BREAK.sub("\n", text))

@@ -169,6 +169,7 @@ def test_gold_that_does_not_fit_its_type_is_named(gold, answer_type, options):
     [
         "<think>a</think><answer>b</answer>",
         " <think>\na\n</think>\n\n<answer> b </answer>\n",
+        "<think>a</think><answer>b</answer>\n\n",
     ],
 )
 def test_think_answer(text):
@@ -193,7 +194,45 @@ def test_think_answer(text):
         "<think><think>a</think></think><answer>b</answer>",
         "<THINK>a</THINK><answer>b</answer>",
         "<think>a</think><answer>b",
+        "<think>a</think><answer>b <Answer>c</Answer></answer>",
+        "<think>a</think><answer>b \uff1canswer\uff1ec\uff1c/answer\uff1e</answer>",
+        "<think>a</think><answer>&lt;answer&gt;b&lt;/answer&gt;</answer>",
+        "<think>a</think><answer>b<ans\u200bwer></answer>",
+        "<think>a</think><answer><thought>a</thought>b</answer>",
+        "<think>a</think><answer>a\u202eb</answer>",
+        "<think>a</think><answer>b<|im_end|></answer>",
+        "<think>a</think><answer>b<script>c</script></answer>",
     ],
 )
 def test_any_other_form_is_refused(text):
     assert answers.parse_think_answer(text) is None
+
+
+@pytest.mark.parametrize(
+    ("think", "answer"),
+    [
+        ("x < 5 and y > 3 <b>", "<b>B</b>"),
+        ("a", "<|box_start|>(1,2),(3,4)<|box_end|>"),
+        ("a", "<5"),
+    ],
+)
+def test_what_a_form_may_hold(think, answer):
+    text = f"<think>{think}</think><answer>{answer}</answer>"
+    assert answers.parse_think_answer(text) == answers.ThinkAnswer(think, answer)
+
+
+@pytest.mark.parametrize(
+    ("gold", "options", "answer_type"),
+    [
+        ("B", OPTIONS, "choice"),
+        ("Normal chest", OPTIONS, "choice"),
+        ("AC", OPTIONS, "choices"),
+        ("Yes", (), "yes_no"),
+        ("5 mm", (), "number"),
+        ("[1, 2, 3, 4]", (), "box"),
+        ("left lung", (), "open"),
+    ],
+)
+def test_infer_type(gold, options, answer_type):
+    assert answers.infer_type(gold, options) == answer_type
+    answers.check_gold(gold, answer_type=answer_type, options=options)

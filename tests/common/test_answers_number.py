@@ -23,10 +23,17 @@ from lingshu_jax.common import answers_number, answers_text
         ("T2 lesion of 4 mm, area 4 cm2", 4.0),
         ("COVID-19 with three nodules", 3.0),
         ("twelve", 12.0),
+        ("Twenty weeks", 20.0),
+        ("twenty-four", 24.0),
         ("两个", 2.0),
         ("有十二枚结节", 12.0),
         ("二十三", 23.0),
         ("共３个", 3.0),
+        ("2,5 cm", 2.5),
+        ("0,125", 0.125),
+        ("1 234", 1234.0),
+        ("5 mm (0.5 cm)", 5.0),
+        ("1.2 x 10^{3}", 1200.0),
     ],
 )
 def test_one_number(text, value):
@@ -38,6 +45,8 @@ def test_one_number(text, value):
     [
         ("2 or 3", "ambiguous"),
         ("2-3", "ambiguous"),
+        ("1,2,3", "ambiguous"),
+        ("5 mm (5 cm) or 6", "ambiguous"),
         ("one or two", "ambiguous"),
         ("unclear", "unparsed"),
         ("一般", "unparsed"),
@@ -65,6 +74,10 @@ def test_no_number(text, status):
         ((2.0, 2.0, "s"), (2.0, 2.0, "cm"), False),
         ((2.0, 3.0, ""), (2.0, 3.0, ""), True),
         ((2.0, 4.0, ""), (2.0, 3.0, ""), False),
+        ((5.0, 5.0, "?inches"), (5.0, 5.0, "mm"), False),
+        ((5.0, 5.0, "?cm2"), (5.0, 5.0, "?cm3"), False),
+        ((5.0, 5.0, "?lesions"), (5.0, 5.0, "?nodules"), True),
+        ((5.0, 5.0, "?lesions"), (5.0, 5.0, ""), True),
     ],
 )
 def test_is_equal(found, gold, equal):
@@ -77,3 +90,36 @@ def test_interval():
     assert answers_number.interval("2 cm to 3 cm") == (2.0, 3.0, "cm")
     assert answers_number.interval("2") is None
     assert answers_number.interval("3-2") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("5 mm", "mm"),
+        ("5-mm nodule", "mm"),
+        ("5 **mm**", "mm"),
+        ("5 (mm)", "mm"),
+        ("five millimetres", "millimetre"),
+        ("五毫米", "毫米"),
+        ("5 inches", "inche"),
+        ("80 beats per minute", "beats per minute"),
+        ("5 cm2", "?cm2"),
+        ("5 mg/l", "?mg/l"),
+        ("5 lesions", "?lesions"),
+        ("5 in the left lung", ""),
+        ("5", ""),
+    ],
+)
+def test_units(text, unit):
+    [quantity] = answers_number.quantities(text)
+    assert quantity.unit == unit
+
+
+@pytest.mark.parametrize("text", ["5", "5 mm", "2-3 cm", "1/2", "two", "三个", "1,200", "-2.5 %"])
+def test_is_whole(text):
+    assert answers_number.is_whole(text)
+
+
+@pytest.mark.parametrize("text", ["5 lesions", "grade 3", "120/80 mmHg", "left", "L4", "3 x 4 cm"])
+def test_is_not_whole(text):
+    assert not answers_number.is_whole(text)

@@ -27,6 +27,8 @@ from lingshu_jax.common import answers_polarity
         ("'yes' or 'no'", "unparsed", None),
         ("yes/no", "unparsed", None),
         ("first yes, then no", "unparsed", None),
+        ("not yes", "unparsed", None),
+        ("It is definitely not a yes", "unparsed", None),
         ("normal", "unparsed", None),
         ("abnormal", "unparsed", None),
         ("nodule", "unparsed", None),
