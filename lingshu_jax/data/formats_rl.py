@@ -9,13 +9,17 @@
 
 The gold answer goes to `answer` and `answer_type` of the meta, where rewards look for it, and
 stands as the assistant's turn, which prompts of reinforcement learning and evaluation cut off.
-A verl row with `messages` instead of `prompt` is one of its fine-tuning files.
+A verl row with `messages` instead of `prompt` is one of its fine-tuning files. A gold may stand
+as `<answer>B</answer>`, in a list, or as `{"target": ["B"]}`; these are golds of verl's own data
+sets. Of an open answer the list goes on with its `aliases`, which are right as well.
 
-Sources: verl-project/verl@b178a3c, verl/utils/dataset/{rl_dataset,multiturn_sft_dataset}.py;
+Sources: verl-project/verl@1dda039, verl/utils/dataset/{rl_dataset,multiturn_sft_dataset}.py and
+examples/data_preprocess/{geo3k,openr1mm,tinyllava_video_r1,preprocess_search_r1_dataset}.py;
 hiyouga/EasyR1@b44b311, verl/utils/dataset.py.
 """
 
 import re
+import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,14 @@ GOLD_COLUMNS = ("answer_type", "options")
 NUMBER = re.compile(r"[-+]?(\d[\d,]*(\.\d+)?|\.\d+)\s*%?")
 # Options at the beginnings of lines: "A. left", "(B) right".
 OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s*(\S.*?)\s*$", re.MULTILINE)
+# Options in a line: "(A) left (B) right", up to its end.
+INLINE = re.compile(
+    r"(?<!\S)\(([A-Z])\)[ \t]+([^\n]+?)[ \t,;]*(?=(?<!\S)\([A-Z]\)[ \t]|$)", re.MULTILINE
+)
+# The letter of an option as a gold: "B", "(B)", "B.", "B. right".
+LETTER = re.compile(r"\(?([A-Z])[.):]*(?:(?<=[.):])\s*(?P<text>\S.*))?")
+ANSWER = re.compile(r"<answer>(.*)</answer>", re.DOTALL)
+PIXELS = ("min_pixels", "max_pixels")
 
 
 def read_verl(path: Path, options: formats.Options) -> Iterator[formats.Record | formats.Refusal]:
@@ -42,8 +54,9 @@ def read_verl(path: Path, options: formats.Options) -> Iterator[formats.Record |
     files = formats_messages.media_files(path, options)
 
     def parse(row: formats.Row) -> tuple[formats.Messages, dict[str, Any]]:
-        if row.get("tools") is not None:
-            raise formats.RowError("rows with tools are not read")
+        for column in ("tools", "audios"):
+            if row.get(column):
+                raise formats.RowError(f"rows with {column} are not read")
         is_prompt = row.get("prompt") is not None
         said = _messages(row.get("prompt" if is_prompt else "messages"))
         tagged = formats_messages.with_tags(said, _media(row), newline=options.media_newline)
@@ -88,22 +101,18 @@ def gold_of(answer: Any, row: Mapping[str, Any], question: str) -> dict[str, Any
     """What rewards read: the gold answer, its type, and its options where it has any.
 
     The row's own `answer_type` and `options` come first. Without them, yes and no are "yes_no", a
-    number alone is "number", a letter of the options that the question lists is "choice", and
-    everything else is "open".
+    number alone is "number", the letter or the text of an option that the question lists is
+    "choice", and everything else is "open".
 
     Args:
-      answer: The gold answer.
+      answer: The gold answer, see the top of this file.
       row: Its row.
       question: As asked.
 
     Raises:
       RowError: If there is no answer, or a value is of the wrong type.
     """
-    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
-        raise formats.RowError(f"the answer must be text or a number, got {answer!r:.40}")
-    gold = str(answer).strip()
-    if not gold:
-        raise formats.RowError("the answer is empty")
+    gold, *aliases = [_text_of(value) for value in _values_of(answer)]
     answer_type, options = row.get("answer_type"), row.get("options")
     if not isinstance(answer_type, str | None):
         raise formats.RowError(f"answer_type must be a string, got {answer_type!r:.40}")
@@ -112,14 +121,37 @@ def gold_of(answer: Any, row: Mapping[str, Any], question: str) -> dict[str, Any
     ):
         raise formats.RowError(f"options must be a list of strings, got {options!r:.40}")
     listed = options or []
-    if not listed and len(gold) == 1 and gold.isupper():
-        listed = _listed(question)
-        listed = listed if ord(gold) - ord("A") < len(listed) else []
+    if not listed and answer_type in (None, "choice"):
+        gold, listed = _chosen(gold, _listed(question))
+    answer_type = answer_type or _type_of(gold, listed)
+    if aliases and answer_type != "open":
+        raise formats.RowError(f"{1 + len(aliases)} golds, but one is allowed of {answer_type!r}")
     return {
         "answer": gold,
-        "answer_type": answer_type or _type_of(gold, listed),
+        "answer_type": answer_type,
         **({"options": listed} if listed else {}),
+        **({"aliases": aliases} if aliases else {}),
     }
+
+
+def _values_of(answer: Any) -> list[Any]:
+    """The golds of a row; the first is the one that stands as its answer."""
+    value = answer.get("target") if isinstance(answer, dict) and len(answer) == 1 else answer
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise formats.RowError("the answer is empty")
+    return values
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise formats.RowError(f"the answer must be text or a number, got {value!r:.40}")
+    text = str(value).strip()
+    inside = ANSWER.fullmatch(text)
+    gold = inside[1].strip() if inside else text
+    if not gold:
+        raise formats.RowError("the answer is empty")
+    return gold
 
 
 def _type_of(gold: str, options: list[str]) -> str:
@@ -130,12 +162,24 @@ def _type_of(gold: str, options: list[str]) -> str:
     return "number" if NUMBER.fullmatch(gold) else "open"
 
 
+def _chosen(gold: str, listed: list[str]) -> tuple[str, list[str]]:
+    """The letter or the text of the option that a gold is, and the options; else no options."""
+    found = LETTER.fullmatch(gold)
+    place = string.ascii_uppercase.index(found[1]) if found else len(listed)
+    if found and place < len(listed) and found["text"] in (None, listed[place]):
+        return found[1], listed
+    return gold, listed if gold in listed else []
+
+
 def _listed(question: str) -> list[str]:
-    """Options that stand in the question's lines, A first and none left out; else nothing."""
-    found = OPTION.findall(question)
-    letters = "".join(letter for letter, _ in found)
-    is_complete = len(found) >= 2 and letters == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(found)]
-    return [text for _, text in found] if is_complete else []
+    """Options that stand in the question, A first and none left out; else nothing."""
+    for pattern in (OPTION, INLINE):
+        found = pattern.findall(question)
+        letters = "".join(letter for letter, _ in found)
+        start = max(letters.rfind("A"), 0)  # "vitamin (A)" may stand before them
+        if len(letters) - start >= 2 and string.ascii_uppercase.startswith(letters[start:]):
+            return [text for _, text in found[start:]]
+    return []
 
 
 def _gold_of_last(
@@ -173,4 +217,16 @@ def _extra(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _media(row: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {kind: formats_media.as_list(row.get(column)) for kind, column in MEDIA.items()}
+    return {
+        kind: [_with_limits(value, kind) for value in formats_media.as_list(row.get(column))]
+        for kind, column in MEDIA.items()
+    }
+
+
+def _with_limits(value: Any, kind: str) -> Any:
+    """An image of bytes or a path that brings its own pixel limits, as `with_tags` reads it."""
+    limits = [name for name in PIXELS if isinstance(value, dict) and value.get(name) is not None]
+    if not limits or value.get(kind) is not None:
+        return value
+    content = {name: item for name, item in value.items() if name not in PIXELS}
+    return {kind: content, **{name: value[name] for name in limits}}
