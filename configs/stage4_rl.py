@@ -10,22 +10,29 @@ stated" and what we took instead. EasyR1 is hiyouga/EasyR1 at 669ca30, whose def
 every value that the paper states. The paper reports 7B alone; the other sizes take the same
 values, which is our choice.
 
+Other losses are named behind the size: `:7b,dapo` (`grpo`, `dr_grpo`, `dapo`, `gspo`, `cispo`).
+They change the loss and what belongs to it, no rate, no batch and no reward of Lingshu's paper.
+
 About 100K verifiable questions (Table 5) are 195 rollout batches, 780 updates. The paper reports
 small and mixed gains of this stage: seven-set mean 61.8 before, 61.5 after, for the 7B model.
 
 Hardware: parameters, moments and gradients of 7B take 16 bytes each and the reference 2, 150 GB
 over the mesh: 4 devices of 80 GB hold it with rows of 4,096 tokens. Time is not known: the sizes
-beside `:tiny` have not been run here.
+beside `:tiny` have not been run here. Without a KL term there is no reference model: all losses
+but `grpo`.
 
 `:tiny` alone starts from random weights, which never write the form: its rewards stay 0. It shows
 that the stage runs, in about a minute on 2 CPU cores. Behind `stage3_instruct.py:tiny`, as
 `configs/recipe.py:tiny` runs it, the held-out accuracy term rises.
 """
 
+from collections.abc import Callable
+
 from configs import mixtures
-from lingshu_jax.common import prompts
+from lingshu_jax.common import errors, prompts
 from lingshu_jax.data import sources
 from lingshu_jax.rl import config as rl_config
+from lingshu_jax.rl import config_reward
 from lingshu_jax.stages import config, optim_config
 
 # Rows of the training splits that are kept out of `mixtures.RL`; test splits are for evaluation.
@@ -35,8 +42,64 @@ TRAINABLE = (("vision/.*", 1e-6), ("merger/.*", 1e-6), ("text/.*", 1e-6))
 
 
 def get_config(arg: str = "7b") -> rl_config.RLStageConfig:
-    """The stage for `tiny`, `3b`, `7b`, `32b` or `72b`."""
-    return _tiny() if arg == "tiny" else _full(arg)
+    """The stage for `tiny`, `3b`, `7b`, `32b` or `72b`, with a loss behind it: `7b,dapo`."""
+    size, _, variant = arg.partition(",")
+    chosen = _tiny() if size == config.TINY else _full(size)
+    if variant:
+        change = VARIANTS.get(variant)
+        if change is None:
+            raise errors.UserError(f"the loss must be one of {tuple(VARIANTS)}, got {variant!r}")
+        change(chosen.rl)
+    return chosen
+
+
+def _grpo(rl: rl_config.RLConfig) -> None:
+    """arXiv 2402.03300 as Lingshu's paper has it: what the file says already."""
+
+
+def _dr_grpo(rl: rl_config.RLConfig) -> None:
+    """arXiv 2503.20783; oat is the framework of its code."""
+    rl.aggregation = "constant"  # section 3.2; oat: the longest completion is the constant
+    rl.scale_by_std = False  # section 3.2
+    rl.kl_coef = 0.0  # section 3
+    rl.clip_low, rl.clip_high = 0.2, 0.2  # not stated: oat
+
+
+def _dapo(rl: rl_config.RLConfig) -> None:
+    """arXiv 2503.14476."""
+    rl.aggregation = "token"  # eq. 8
+    rl.clip_low, rl.clip_high = 0.2, 0.28  # section 4.1
+    rl.clip_dual = 10.0  # not stated: verl's and EasyR1's DAPO
+    rl.kl_coef = 0.0  # section 2.3
+    rl.overlong_filter = True  # section 3.4
+    rl.overlong_buffer = rl.max_new_tokens // 5  # section 4.1: 4,096 of 20,480
+    rl.max_refills = 10  # section 3.2: until the batch is full; EasyR1's DAPO tries 10 times
+
+
+def _gspo(rl: rl_config.RLConfig) -> None:
+    """arXiv 2507.18071."""
+    rl.ratio = "sequence"  # eq. 7
+    rl.aggregation = "sequence"  # eq. 5
+    rl.clip_low, rl.clip_high = 3e-4, 4e-4  # section 5.1
+    rl.kl_coef = 0.0  # not stated: its authors' setting in verl and TRL; EasyR1's GSPO
+
+
+def _cispo(rl: rl_config.RLConfig) -> None:
+    """arXiv 2506.13585."""
+    rl.objective = "cispo"  # eq. 4
+    rl.aggregation = "token"  # eq. 4
+    rl.clip_low = 1.0  # section 3.1: no lower bound
+    rl.clip_high = 4.0  # tuned there, not stated: EasyR1's CISPO, a weight of at most 5
+    rl.kl_coef = 0.0  # section 3.1
+
+
+VARIANTS: dict[str, Callable[[rl_config.RLConfig], None]] = {
+    "grpo": _grpo,
+    "dr_grpo": _dr_grpo,
+    "dapo": _dapo,
+    "gspo": _gspo,
+    "cispo": _cispo,
+}
 
 
 def _full(size: str) -> rl_config.RLStageConfig:
@@ -54,7 +117,7 @@ def _full(size: str) -> rl_config.RLStageConfig:
             tokens_per_row=4096,  # 3.1-3.2
             patches_per_row=5632,  # one prompt of the most visual tokens, in whole window slots
             rows_per_batch=64,  # rows of a pass, a matter of memory
-            normalization="token",  # not stated: EasyR1
+            normalization="token",  # the only one here: `rl.aggregation` decides
             min_pixels=200_704,  # not stated: Citrus-V, as in stage 1
             max_pixels=1_003_520,  # our choice: EasyR1's 4,194,304 would not fit 2,048 tokens
             seed=42,  # not stated: MedEvalKit's
@@ -77,13 +140,19 @@ def _full(size: str) -> rl_config.RLStageConfig:
             max_new_tokens=2048,
             instruction=prompts.ANSWER_FORMAT,  # not stated: EasyR1's <think> and <answer>
             temperature=1.0,  # 3.2
-            kl_coef=1e-3,  # 3.2; estimator k3 in the loss is not stated: EasyR1
+            objective="clip",  # 3.2: GRPO
+            ratio="token",  # 3.2: GRPO
+            aggregation="token",  # not stated: EasyR1
+            kl_coef=1e-3,  # 3.2
+            kl_estimator="k3",  # not stated: EasyR1
+            kl_in="loss",  # 3.2: a KL loss coefficient
+            scale_by_std=True,  # 3.2: GRPO
             clip_low=0.2,  # not stated: EasyR1
             clip_high=0.3,  # not stated: EasyR1
             clip_dual=3.0,  # not stated: EasyR1
             importance_cap=2.0,  # our choice: weights of learner over sampler
             generation_rows=1024,  # a matter of memory
-            reward=rl_config.RewardConfig(format_weight=0.5, accuracy_weight=1.0),  # 3.1.4
+            reward=config_reward.RewardConfig(format_weight=0.5, accuracy_weight=1.0),  # 3.1.4
             eval=rl_config.EvalConfig(  # our choice
                 sources=mixtures.files(HELD_OUT), every_steps=80, prompts=500
             ),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from lingshu_jax import report_charts, report_evals, report_page, report_run
+from lingshu_jax import report_charts, report_evals, report_page, report_rl, report_run
 from lingshu_jax.common import cli, errors, pages, paths
 from lingshu_jax.eval import folder, metrics
 
@@ -27,8 +27,10 @@ TERMS = {
     "eval/format": "format, held out",
     "eval/accuracy": "accuracy, held out",
     "blind/accuracy": "accuracy, held out, blind",
+    "shuffled/accuracy": "accuracy, held out, shuffled",
     "eval/greedy_accuracy": "greedy accuracy, held out",
     "blind/greedy_accuracy": "greedy accuracy, held out, blind",
+    "shuffled/greedy_accuracy": "greedy accuracy, held out, shuffled",
 }
 
 
@@ -68,6 +70,7 @@ class View(NamedTuple):
       seconds: Where the time went.
       samples: Rows that were trained on; empty for stage 4.
       progress: Questions that were asked while training; empty for stage 4.
+      alarms: What the monitors of stage 4 listened for; empty where there are none.
       rollouts: Questions of stage 4 by step.
       config: As text.
     """
@@ -83,7 +86,8 @@ class View(NamedTuple):
     seconds: list[tuple[str, float, float]]
     samples: list[report_run.Sample]
     progress: list[report_run.Progress]
-    rollouts: dict[int, list[report_run.Question]]
+    alarms: list[report_rl.Alarm]
+    rollouts: dict[int, list[report_rl.Question]]
     config: str
 
 
@@ -167,7 +171,8 @@ def make_view(run: report_run.Run) -> View:
         seconds=report_run.seconds_by_part(run),
         samples=[] if run.is_rl else report_run.samples(run),
         progress=report_run.progress(run),
-        rollouts=report_run.rollouts(run),
+        alarms=report_rl.alarms(run),
+        rollouts=report_rl.rollouts(run),
         config=json.dumps(run.config, indent=2, ensure_ascii=False),
     )
 
@@ -200,6 +205,10 @@ def _numbers(run: report_run.Run) -> Iterator[tuple[str, str]]:
     rows, tokens, patches = (f"{data[n]:,}" for n in _BATCH)
     yield "batch", f"{rows} rows of {tokens} tokens and {patches} patches"
     yield from _losses(run)
+    alarms = report_rl.alarms(run)
+    if alarms:
+        raised = [f"{alarm.name} from step {alarm.first}" for alarm in alarms if alarm.times]
+        yield "alarms", ", ".join(raised) or "none was raised"
     if run.events:
         counts = collections.Counter(row["event"].replace("_", " ") for row in run.events)
         yield "events", ", ".join(f"{count} × {kind}" for kind, count in counts.items())

@@ -17,6 +17,7 @@ from matplotlib import axes, figure, ticker
 from lingshu_jax.common import pages
 
 COLOURS = ("#2b6c99", "#cf7a3a", "#4d8f5d", "#8a5a9c", "#b5485a", "#6d7680")
+MORE_COLOURS = (*COLOURS, "#c9a227", "#7fb2a8", "#d9b8c4", "#1f2933")  # of areas
 DASHES = ("-", "--", "-.", ":")
 MOST_POINTS = 500  # of a line
 MOST_LINES = 8
@@ -39,6 +40,7 @@ class Spec(NamedTuple):
       is_noisy: A running mean is drawn over the values.
       is_sparse: Few values, each worth a dot.
       is_examined: The same, and the first and last quarter are shaded.
+      is_stacked: What the lines add up to is 1: each is a part of their sum.
       at: Metric that holds the horizontal position.
       note: Below the title.
     """
@@ -50,16 +52,25 @@ class Spec(NamedTuple):
     is_noisy: bool = False
     is_sparse: bool = False
     is_examined: bool = False
+    is_stacked: bool = False
     at: str = "step"
     note: str = ""
 
 
 class Line(NamedTuple):
-    """A metric over steps; `label` names all metrics that are equal to it."""
+    """A metric over steps.
+
+    Attributes:
+      label: Names all metrics that are equal to it.
+      steps: Where it has values.
+      values: Its values.
+      band: What `<name>_low` and `<name>_high` say of them, NaN where they say nothing.
+    """
 
     label: str
     steps: Float64[np.ndarray, " N"]
     values: Float64[np.ndarray, " N"]
+    band: Float64[np.ndarray, "2 N"] | None = None
 
 
 class Chart(NamedTuple):
@@ -110,17 +121,35 @@ REINFORCEMENT = (
     Spec(
         "Held-out questions",
         "accuracy",
-        ("eval/accuracy", "blind/accuracy", "eval/greedy_accuracy", "blind/greedy_accuracy"),
+        ("(eval|blind|shuffled)/accuracy", "(eval|blind|shuffled)/greedy_accuracy"),
         is_share=True,
         is_examined=True,
         at="eval/step",
-        note="Blind: every image greyed out. Shaded: first and last quarter of the steps.",
+        note="Blind: every image greyed out. Shuffled: the images of other questions. Shaded: "
+        "first and last quarter of the steps.",
+    ),
+    Spec(
+        "What survives without the right image",
+        "share of the accuracy",
+        ("(blind|shuffled)/share",),
+        is_share=True,
+        is_sparse=True,
+        at="eval/step",
+        note="Accuracy of the probe over that with the own image. At 100 % the images are not "
+        "needed for what is right; a share that rises means that training has taught to answer "
+        "without them. Bands: 95 %, bootstrap over questions.",
     ),
     Spec(
         "Reward terms on training questions",
         "mean over completions",
         ("reward/accuracy", "reward/format", "reward/.*"),
         is_noisy=True,
+    ),
+    Spec(
+        "Alarms",
+        "1: raised",
+        ("alarm/.*",),
+        note="Steps at which a number was outside its bounds for long; the table below says which.",
     ),
     Spec("KL divergence from the stage's first model", "nats a token", ("kl",), is_noisy=True),
     Spec("Entropy of the sampler", "nats a token", ("entropy",), is_noisy=True),
@@ -132,11 +161,46 @@ REINFORCEMENT = (
         is_share=True,
         note="Without contrast: all rollouts of the question earn the same.",
     ),
+    Spec(
+        "What the monitors measure",
+        "share",
+        ("monitor/.*",),
+        is_share=True,
+        note="Accuracy of formed: accuracy reward a unit of format reward.",
+    ),
+    Spec(
+        "Ratio of the new policy to the old",
+        "ratio",
+        ("ratio/mean", "ratio/max"),
+        note="1 at the first update of a rollout batch.",
+    ),
     Spec("Clipped tokens", "share of tokens", ("clip_fraction", "clip_fraction/.*")),
     Spec("Sampler against learner", "nats", ("logprob_gap/.*",), note="0 where both agree."),
-    Spec("Policy loss", "loss", ("loss",), note="Not a measure of quality.", is_noisy=True),
+    Spec(
+        "Importance weights of learner over sampler",
+        "share",
+        ("importance/effective_share", "importance/truncated"),
+        is_share=True,
+        note="Effective share of the tokens under the weights, and the share of cut weights.",
+    ),
+    Spec(
+        "Staleness of the completions",
+        "optimizer steps",
+        ("staleness",),
+        note="Steps between the weights that sampled and those that are updated.",
+    ),
+    Spec("Loss", "loss", ("loss", "loss/.*"), note="Not a measure of quality.", is_noisy=True),
     *(spec for spec in SUPERVISED if spec.title in ("Learning rate", "Gradient norm")),
     Spec("Throughput", "tokens a second", ("tokens_per_second", "rollout/tokens_per_second")),
+    Spec(
+        "What a step spends its time on",
+        "share of its time",
+        ("seconds/(?!start$|eval$|save$).*",),
+        is_share=True,
+        is_stacked=True,
+        note="Without examinations and checkpoints; the table below has all.",
+    ),
+    *(spec for spec in SUPERVISED if spec.title == "Utilisation"),
 )
 
 
@@ -172,6 +236,8 @@ def find_lines(rows: Sequence[Row], spec: Spec) -> list[Line]:
     """
     known = dict.fromkeys(name for row in rows for name in row)
     names = [name for p in spec.patterns for name in known if re.fullmatch(p, name)]
+    if spec.is_stacked:
+        return _parts(rows, [*dict.fromkeys(names)], spec)
     lines: list[Line] = []
     for name in dict.fromkeys(names):
         line = _line(rows, name, spec.at)
@@ -212,8 +278,11 @@ def draw(lines: Sequence[Line], spec: Spec, last_step: float) -> str:
         if spec.is_examined:
             for start in (0.0, 0.75):
                 plot.axvspan(start * last_step, (start + 0.25) * last_step, color="#eef3f8", lw=0)
-        for place, line in enumerate(lines):
-            _draw_line(plot, line, spec, place)
+        if spec.is_stacked:
+            _draw_stack(plot, lines)
+        else:
+            for place, line in enumerate(lines):
+                _draw_line(plot, line, spec, place)
         _finish(plot, spec, lines)
         file = io.BytesIO()
         picture.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
@@ -238,13 +307,29 @@ def thin(line: Line) -> Line:
     if line.values.size <= MOST_POINTS:
         return line
     kept = np.linspace(0, line.values.size - 1, MOST_POINTS).round().astype(int)
-    return line._replace(steps=line.steps[kept], values=line.values[kept])
+    band = None if line.band is None else line.band[:, kept]
+    return Line(line.label, line.steps[kept], line.values[kept], band)
 
 
 def _line(rows: Sequence[Row], name: str, at: str) -> Line:
-    pairs = [(row[at], row[name]) for row in rows if row.get(name) is not None and at in row]
-    steps, values = np.array(pairs, np.float64).reshape(-1, 2).T
-    return Line(name, steps, values)
+    shown = [row for row in rows if row.get(name) is not None and at in row]
+    columns = (at, name, f"{name}_low", f"{name}_high")
+    table = [[row.get(column) for column in columns] for row in shown]
+    steps, values, *ends = np.array(table, np.float64).reshape(-1, len(columns)).T
+    band = np.stack(ends)
+    return Line(name, steps, values, None if np.isnan(band).all() else band)
+
+
+def _parts(rows: Sequence[Row], names: Sequence[str], spec: Spec) -> list[Line]:
+    """The shares of some metrics in their sum, where there is one."""
+    shown = [row for row in rows if sum(row.get(name) or 0.0 for name in names) > 0]
+    if not shown:
+        return []
+    table = np.array([[row.get(name) or 0.0 for name in names] for row in shown], np.float64)
+    steps = np.array([row[spec.at] for row in shown], np.float64)
+    shares = (table / table.sum(axis=1, keepdims=True)).T
+    pairs = zip(names, shares, strict=True)
+    return [Line(name.partition("/")[2], steps, share) for name, share in pairs if share.any()]
 
 
 def _is_same(a: Line, b: Line) -> bool:
@@ -262,20 +347,38 @@ def _draw_line(plot: axes.Axes, line: Line, spec: Spec, place: int) -> None:
     line = thin(line)
     label = textwrap.fill(line.label, LEGEND_WIDTH, break_long_words=False)
     plot.plot(line.steps, line.values, dash, color=colour, lw=1.7, marker=marker, ms=4, label=label)
+    if line.band is not None:
+        plot.fill_between(line.steps, *line.band, color=colour, alpha=0.15, lw=0)
+
+
+def _draw_stack(plot: axes.Axes, lines: Sequence[Line]) -> None:
+    thinned = [thin(line) for line in lines]
+    colours = [MORE_COLOURS[place % len(MORE_COLOURS)] for place in range(len(lines))]
+    edges = {"edgecolor": "white", "lw": 0.3}
+    steps = thinned[0].steps
+    if steps.size == 1:  # an area needs two
+        steps = np.array([steps[0] - 0.5, steps[0] + 0.5])
+    heights = [np.broadcast_to(line.values, steps.shape) for line in thinned]
+    labels = [line.label for line in lines]
+    plot.stackplot(steps, heights, labels=labels, colors=colours, alpha=0.8, **edges)
+    plot.margins(x=0)
 
 
 def _finish(plot: axes.Axes, spec: Spec, lines: Sequence[Line]) -> None:
     plot.set_xlabel("optimizer step")
     plot.set_ylabel(spec.unit)
     plot.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
-    if spec.is_share:
-        plot.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
-        plot.set_ylim(bottom=0.0)
     lowest = min(float(line.values.min()) for line in lines)
     highest = max(float(line.values.max()) for line in lines)
+    if spec.is_share:
+        bands = [float(np.nanmax(line.band)) for line in lines if line.band is not None]
+        plot.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
+        plot.set_ylim(0.0, 1.0 if spec.is_stacked else 1.06 * max([highest, 0.01, *bands]))
     if lowest > 0 and highest > 50 * lowest and not spec.is_share:
         plot.set_yscale("log")
-    if len(lines) > 1 or lines[0].label not in spec.patterns:
+    if spec.is_stacked:
+        plot.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, edgecolor="none")
+    elif len(lines) > 1 or lines[0].label not in spec.patterns:
         plot.legend(loc="best", fontsize=8, framealpha=0.85, edgecolor="none")
 
 

@@ -101,7 +101,8 @@ PARTS = """
 {% macro terms(view) %}
 <div class="scroll"><table>
 <caption>{{ view.run.name }}: first and last quarter of the steps. Held-out questions are never
-trained on; blind means that every image is greyed out.</caption>
+trained on; blind: every image is greyed out; shuffled: the images are those of another question.
+What is right blind or shuffled was not read from the image.</caption>
 <thead><tr><th scope="col">mean of</th><th scope="col">first quarter</th>
 <th scope="col">last quarter</th><th scope="col">change, points</th></tr></thead>
 <tbody>
@@ -132,6 +133,7 @@ trained on; blind means that every image is greyed out.</caption>
 <p class="soft">{{ chart.title }}: 0 at every step.</p>
 {% endfor %}
 {% else %}<p class="soft">No step has been logged yet.</p>{% endif %}
+{{ alarms(view.alarms) }}
 {{ events(run) }}
 {{ groups(run, view.total) }}
 {{ time(view) }}
@@ -170,6 +172,32 @@ wrong by the strict rules.</p>
 </div>
 {% endfor %}
 <details><summary>Configuration as resolved</summary><pre>{{ view.config }}</pre></details>
+{% endmacro %}
+
+{% macro alarms(alarms) %}
+{% if alarms %}
+<h3>Alarms</h3>
+{% set raised = alarms|selectattr("first")|list %}
+{% if raised %}
+<div class="scroll"><table>
+<caption>An alarm is raised when a number stayed outside its bounds for several steps; it does not
+say that the run is lost, but that somebody should look.</caption>
+<thead><tr><th scope="col">alarm</th><th scope="col" class="text">what it says</th>
+<th scope="col">raised at step</th><th scope="col">last up at step</th>
+<th scope="col">times raised</th><th scope="col">logged steps up</th>
+<th scope="col" class="text">at the end</th></tr></thead>
+<tbody>
+{% for alarm in raised %}
+<tr><td><code>{{ alarm.name }}</code></td><td class="text wrap">{{ alarm.meaning }}</td>
+<td>{{ alarm.first|number }}</td><td>{{ alarm.last|number }}</td><td>{{ alarm.times|number }}</td>
+<td>{{ alarm.rows|number }}</td><td class="text"><span class="badge {{ 'bad' if alarm.is_up else
+'warn' }}">{{ "up" if alarm.is_up else "gone" }}</span></td></tr>
+{% endfor %}
+</tbody></table></div>
+{% endif %}
+{% set quiet = alarms|rejectattr("first")|map(attribute="name")|list %}
+{% if quiet %}<p class="soft">Never raised: {{ quiet|join(", ")|replace("_", " ") }}.</p>{% endif %}
+{% endif %}
 {% endmacro %}
 
 {% macro events(run) %}
@@ -290,29 +318,44 @@ answer.finish_reason == "length" %} <span class="badge warn">cut off</span>{% en
 {% else %}<p class="soft">{{ "its images are not here" if question.row.images else "no image" }}</p>
 {% endfor %}</div>
 <div>
+<p><span class="badge">{{ question.why }}</span>{% if question.row.get("left_out") %}<span
+class="badge warn">not learned from</span>{% endif %}</p>
 <dl><dt>question</dt><dd>{{ question.row.question }}</dd>
 <dt>gold</dt><dd><b>{{ question.row.gold }}</b> <span class="soft">{{ question.row.answer_type }}
 </span></dd>
-<dt>right</dt><dd>{{ question.accuracy|percent }} of its rollouts</dd></dl>
+<dt>mean reward</dt><dd>{{ question.mean|number }}</dd>
+{% if question.accuracy is not none %}
+<dt>right</dt><dd>{{ question.accuracy|percent }} of its rollouts</dd>
+{% endif %}</dl>
 <div class="scroll"><table class="full">
 <thead><tr><th scope="col">rollouts</th><th scope="col" class="text">completion</th>
 <th scope="col" class="text">read as</th><th scope="col" class="text">status</th>
 {% for term in question.row.rewards %}<th scope="col">{{ term }}</th>{% endfor %}
-<th scope="col">reward</th><th scope="col">advantage</th></tr></thead>
+<th scope="col">reward</th><th scope="col">advantage</th><th scope="col">tokens</th></tr></thead>
 <tbody>
 {% for record in question.completions %}
 <tr><td>{{ record.count }} ×</td>
-<td class="text wrap most">{{ record.completion.strip() or "(nothing)" }}</td>
+<td class="text wrap most">{{ folded(record.completion.strip()) }}</td>
 <td class="text wrap">{{ record.parsed|number }}</td>
 <td class="text {{ 'warn' if record.status != 'ok' }}">{{ record.status }}</td>
 {% for value in record.rewards.values() %}
 <td class="{{ 'good' if value > 0 else 'soft' }}">{{ value|number }}</td>{% endfor %}
-<td>{{ record.reward|number }}</td><td>{{ "%+.2f"|format(record.advantage) }}</td></tr>
+<td>{{ record.reward|number }}</td><td>{{ "%+.2f"|format(record.advantage) }}</td>
+<td>{{ record.tokens|number }}<small class="{{ 'warn' if record.finish_reason == 'length' }}">{{
+"cut off" if record.finish_reason == "length" else record.finish_reason }}</small></td></tr>
 {% endfor %}
 </tbody></table></div>
-{% if question.hidden %}<small class="soft">and {{ question.hidden }} more</small>{% endif %}
+{% if question.hidden %}<small class="soft">{{ question.hidden }} more between the best and the
+worst</small>{% endif %}
 </div>
 </div>
+{% endmacro %}
+
+{% macro folded(text) %}
+{% if text|length > 400 %}
+<details><summary>{{ text[:160] }}… ({{ text|length|number }} characters)</summary>{{ text
+}}</details>
+{%- else %}{{ text or "(nothing)" }}{% endif %}
 {% endmacro %}
 """
 

@@ -18,8 +18,6 @@ from lingshu_jax.data import formats, images, sources, targets
 SAMPLES = 6  # training rows shown
 EXAMINED = 12  # questions shown that were asked while training
 MOMENTS = 5  # steps shown at which they were asked
-QUESTIONS = 4  # questions shown of a rollout file
-COMPLETIONS = 5  # distinct completions shown of a question
 FRAMES = 4  # pictures shown of a row
 LOOKED_AT = 1024  # rows of a source that the shown ones are taken from
 DEMO = "demo"  # a data root: the rows lie in the workdir itself
@@ -55,24 +53,6 @@ class Progress(NamedTuple):
     row: Row
     pictures: list[str]
     answers: dict[int, Row]
-
-
-class Question(NamedTuple):
-    """A prompt of stage 4 at a step; `completions` are distinct, the best first.
-
-    Attributes:
-      row: Any of its rollout records.
-      pictures: As data.
-      completions: Records, each with `count`, how many rollouts were equal to it.
-      accuracy: Mean accuracy over all its rollouts.
-      hidden: Rollouts that are not shown.
-    """
-
-    row: Row
-    pictures: list[str]
-    completions: list[Row]
-    accuracy: float
-    hidden: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,8 +139,8 @@ def read(workdir: pathlib.Path, name: str = "") -> Run:
         groups=groups,
         parameters=parameters,
         finished=_read_json(workdir / "finished.json"),
-        dropped=_read_jsonl(workdir / "dropped.jsonl"),
-        events=_read_jsonl(workdir / "events.jsonl"),
+        dropped=read_jsonl(workdir / "dropped.jsonl"),
+        events=read_jsonl(workdir / "events.jsonl"),
     )
 
 
@@ -214,29 +194,12 @@ def progress(run: Run) -> list[Progress]:
         steps = [steps[round(i * (len(steps) - 1) / (MOMENTS - 1))] for i in range(MOMENTS)]
     asked: dict[tuple[str, str], dict[int, Row]] = {}
     for step in steps:
-        for row in _read_jsonl(files[step]):
+        for row in read_jsonl(files[step]):
             asked.setdefault((row["benchmark"], row["id"]), {})[step] = row
     shown = []
     for answers in itertools.islice(asked.values(), EXAMINED):
         row = next(iter(answers.values()))
         shown.append(Progress(row, thumbnails(row["images"]), answers))
-    return shown
-
-
-def rollouts(run: Run) -> dict[int, list[Question]]:
-    """Some questions of the first and of the last rollout batch, by step.
-
-    Questions that are answered now right, now wrong come first: they are what is learned from.
-    """
-    files = sorted((run.workdir / "rollouts").glob("*.jsonl"))
-    shown = {}
-    for path in files[:1] + files[1:][-1:]:
-        groups: dict[str, list[Row]] = {}
-        for row in _read_jsonl(path):
-            groups.setdefault(row["id"], []).append(row)
-        asked = sorted(map(_question, groups.values()), key=_distance_from_half)
-        if asked:
-            shown[asked[0].row["step"]] = [*map(_with_pictures, asked[:QUESTIONS])]
     return shown
 
 
@@ -255,6 +218,18 @@ def thumbnails(visuals: Sequence[images.Visual]) -> list[str]:
     return shown
 
 
+def read_jsonl(path: pathlib.Path) -> list[Row]:
+    """The rows of a file; none where it is not there.
+
+    Args:
+      path: The file.
+
+    Raises:
+      UserError: If a line is no row.
+    """
+    return [*_rows(path)] if path.is_file() else []
+
+
 def _sample(source: sources.Source, record: formats.Record) -> Sample:
     visuals: list[images.Visual] = []
     turns = []
@@ -268,29 +243,6 @@ def _sample(source: sources.Source, record: formats.Record) -> Sample:
         is_trained = target is not None
         turns.append({"role": message["role"], "text": "".join(texts), "is_trained": is_trained})
     return Sample(source.name, record.row_id, thumbnails(visuals), turns)
-
-
-def _question(records: list[Row]) -> Question:
-    """The rollouts of one prompt, equal ones as one, without pictures yet."""
-    counts = collections.Counter(record["completion"] for record in records)
-    distinct = {record["completion"]: record for record in records}
-    ranked = sorted(distinct.values(), key=_reward, reverse=True)
-    shown = [{**record, "count": counts[record["completion"]]} for record in ranked[:COMPLETIONS]]
-    accuracy = statistics.fmean(record["rewards"].get("accuracy", 0.0) for record in records)
-    hidden = len(records) - sum(record["count"] for record in shown)
-    return Question(records[0], [], shown, accuracy, hidden)
-
-
-def _with_pictures(question: Question) -> Question:
-    return question._replace(pictures=thumbnails(question.row["images"]))
-
-
-def _distance_from_half(question: Question) -> float:
-    return abs(question.accuracy - 0.5)
-
-
-def _reward(record: Row) -> float:
-    return record["reward"]
 
 
 def _read_params(path: pathlib.Path) -> tuple[list[list[str]], list[Group], list[list[str]]]:
@@ -324,10 +276,6 @@ def _read_json(path: pathlib.Path) -> Row | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise errors.UserError(f"{path} is not JSON: {error}") from error
-
-
-def _read_jsonl(path: pathlib.Path) -> list[Row]:
-    return [*_rows(path)] if path.is_file() else []
 
 
 def _rows(path: pathlib.Path) -> Iterator[Row]:

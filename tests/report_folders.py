@@ -86,7 +86,7 @@ def write_examined(workdir: Path, data: Path, *, times: int = 3) -> Path:
 
 
 def write_rl(workdir: Path, data: Path) -> Path:
-    """A finished run of stage 4 over four steps."""
+    """A finished run of stage 4 over four steps, the last two of which raise an alarm."""
     config = stage4_rl.get_config("tiny")
     (workdir / "rollouts").mkdir(parents=True)
     write_config(workdir, config, data)
@@ -94,9 +94,12 @@ def write_rl(workdir: Path, data: Path) -> Path:
     for row in rows:
         share = row["step"] / 8
         row |= {"reward/accuracy": share, "reward/format": 1.0, "length/mean": 9.0}
+        row |= {"alarm/entropy_collapse": float(row["step"] > 2), "alarm/ratio_gap": 0.0}
+        row |= {"seconds/decode": 4.0, "seconds/eval": 9.0}
     for row, at in ((rows[0], 0), (rows[3], 4)):
         seeing = {"eval/step": at, "eval/accuracy": 0.25 + at / 8, "blind/accuracy": 0.25}
-        row |= seeing
+        row |= seeing | {"shuffled/accuracy": 0.2, "blind/share": 0.75, "shuffled/share": 0.5}
+        row |= {"blind/share_low": 0.5, "blind/share_high": 0.9, "shuffled/share_low": None}
         _write_jsonl(
             workdir / "rollouts" / f"{row['step']:06d}.jsonl", _rollouts(row["step"], data)
         )

@@ -138,10 +138,16 @@ def test_the_page_of_a_reinforced_run(reinforced):
         "Rollouts of step 1",
         "Rollouts of step 4",
         "50.0% of its rollouts",
-        "2 × no no ok 1 1 1.5 +0.50",
-        f"1 × {report_folders.EVIL} – unparsed 1 0 0.5 -0.50",
+        "2 × no no ok 1 1 1.5 +0.50 3 stop",
+        f"1 × {report_folders.EVIL} – unparsed 1 0 0.5 -0.50 3 stop",
+        "entropy_collapse the policy has become almost certain",
+        "little is tried any more 3 4 1 2 up",
+        "Never raised: ratio gap.",
+        "alarms entropy_collapse from step 3",
     ):
         assert text in page.text
+    assert "blind/share from 0.75 at step 0 to 0.75 at step 4; shuffled/share" in str(page.pictures)
+    assert "Line chart: data from 0.125 at step 1 to 0.125 at step 4; step" in str(page.pictures)
     # What is learned from comes first: the question that is sometimes right.
     assert page.text.index("Is q1 so?") < page.text.index("Is q0 so?")
     assert "Line chart: eval/accuracy from 0.25 at step 0 to 0.75 at step 4; blind" in str(
@@ -217,15 +223,6 @@ def test_every_kind_of_change_is_shown():
         *((False, True), (False, False), (True, True), (True, False))
     ]
     assert report_evals.choose([], 16) == []
-
-
-def test_equal_rollouts_are_counted_and_none_is_lost(reinforced):
-    shown = report_run.rollouts(report_run.read(reinforced))
-    assert list(shown) == [1, 4]
-    for question in shown[1]:
-        assert sum(c["count"] for c in question.completions) + question.hidden == 4
-        rewards = [c["reward"] for c in question.completions]
-        assert rewards == sorted(rewards, reverse=True)
 
 
 def test_an_evaluation_that_is_not_complete(evaluations):

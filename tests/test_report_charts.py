@@ -82,3 +82,32 @@ def test_thinning_keeps_the_ends(count):
     assert thinned.values.size == min(count, report_charts.MOST_POINTS)
     assert thinned.steps[[0, -1]].tolist() == line.steps[[0, -1]].tolist()
     assert np.array_equal(thinned.values, (thinned.steps - 1) ** 2)
+
+
+def test_parts_add_up_to_one():
+    rows = make_rows(**{"a": [9.0, 9.0], "a/x": [1.0, None], "a/y": [3.0, 2.0], "a/z": [0.0, 0.0]})
+    spec = SPEC._replace(patterns=("a/.*",), is_stacked=True, is_share=True)
+    first, second = report_charts.find_lines([*rows, {"step": 3}], spec)
+    assert (first.label, first.values.tolist()) == ("x", [0.25, 0.0])
+    assert (second.label, second.values.tolist()) == ("y", [0.75, 1.0])
+    assert report_charts.draw_all(rows, [spec])[0].address
+    assert report_charts.draw_all(rows[:1], [spec])[0].address
+    assert report_charts.find_lines([{"step": 1, "a/x": 0.0}], spec) == []
+
+
+def test_an_interval_is_a_band():
+    rows = make_rows(a=[0.5, 0.6], a_low=[0.4, None], a_high=[0.7, None])
+    (line,) = report_charts.find_lines(rows, SPEC)
+    np.testing.assert_array_equal(line.band, [[0.4, np.nan], [0.7, np.nan]])
+    assert report_charts.find_lines(make_rows(a=[0.5]), SPEC)[0].band is None
+    with_band, without = (
+        report_charts.draw_all(given, [SPEC])[0].address
+        for given in (rows, make_rows(a=[0.5, 0.6]))
+    )
+    assert with_band != without
+
+
+def test_thinning_keeps_the_band():
+    line = make_line(2000)
+    thinned = report_charts.thin(line._replace(band=np.stack([line.values - 1, line.values + 1])))
+    np.testing.assert_array_equal(thinned.band, [thinned.values - 1, thinned.values + 1])

@@ -93,9 +93,9 @@ def grpo_programs(plan: plans.Plan, mesh: jax.sharding.Mesh) -> tuple[Program, P
     device_kind = plan.topology.chip.device_kind
     jitted = learner.make_programs(config.rl, stage.model, stage.optimizer, device_kind=device_kind)
     names = ["advantages", "sampler_logprobs", "old_logprobs"]
-    names += ["ref_logprobs"] if config.rl.kl_coef > 0 else []
+    names += ["ref_logprobs"] if config.rl.has_kl_loss else []
     batch = _batch(plan, mesh, extras=names)
-    args = (state.trained, state.frozen, batch, _scalar(mesh))
+    args = (state.trained, state.frozen, batch)
     with jax.set_mesh(mesh):
         sums = jax.eval_shape(jitted.gradients, *args)
     gradients = {

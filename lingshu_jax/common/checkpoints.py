@@ -121,6 +121,13 @@ class Checkpoints:
         """The newest complete step, or None."""
         return self._manager.latest_step()
 
+    def safe_step(self) -> int | None:
+        """The newest step that no kill can take away, or None: one that is being saved is not."""
+        steps = self.steps()
+        if self._manager.is_saving_in_progress():
+            steps.pop()
+        return steps[-1] if steps else None
+
     def steps(self) -> list[int]:
         """All complete steps, oldest first."""
         return sorted(self._manager.all_steps())

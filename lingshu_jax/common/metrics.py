@@ -36,6 +36,7 @@ class MetricsWriter:
         *,
         after_step: int,
         others: Sequence[Sink] = (),
+        aliases: Mapping[str, Sequence[str]] | None = None,
         is_silent: bool = False,
     ):
         """Opens both, dropping rows that a restored run will write again.
@@ -44,9 +45,11 @@ class MetricsWriter:
           workdir: The run's folder.
           after_step: Rows of later steps are from before an interruption and go.
           others: Where rows go as well; closed with this.
+          aliases: Further names of a metric, for TensorBoard and the others.
           is_silent: Writes nothing, as all hosts of a run but one.
         """
         self._others, self._is_silent = others, is_silent
+        self._aliases = aliases or {}
         if is_silent:
             return
         self._path = workdir / "metrics.jsonl"
@@ -67,11 +70,14 @@ class MetricsWriter:
             return
         self._file.write(json.dumps({"step": step, **scalars}) + "\n")
         self._file.flush()
-        for name, value in scalars.items():
+        known = self._aliases.items()
+        shown = {other: scalars[name] for name, more in known if name in scalars for other in more}
+        shown |= scalars
+        for name, value in shown.items():
             if value is not None:
                 self._board.add_scalar(name, value, step)
         for other in self._others:
-            other.write(step, scalars)
+            other.write(step, shown)
 
     def close(self) -> None:
         """Flushes and closes all."""
@@ -120,6 +126,27 @@ class Stopwatch:
         self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
         self._useful_seconds += elapsed if name in self._useful else 0.0
         return elapsed
+
+    def split(self, parts: Mapping[str, float], *, rest: str) -> float:
+        """Books the time since the last lap in parts; returns all of it, in seconds.
+
+        Args:
+          parts: Seconds by name, together no more than that time.
+          rest: Where what they leave is booked.
+        """
+        elapsed = self.lap(rest)
+        for name, seconds in parts.items():
+            self._move(rest, name, seconds)
+        return elapsed
+
+    def _move(self, before: str, name: str, seconds: float) -> None:
+        self._seconds[before] -= seconds
+        self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+        self._useful_seconds += seconds * ((name in self._useful) - (before in self._useful))
+
+    def restart(self) -> None:
+        """What went by since the last lap is nobody's."""
+        self._last = time.perf_counter()
 
     def take(self) -> dict[str, float]:
         """Seconds by name since the last take."""

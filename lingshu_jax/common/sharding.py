@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import math
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from lingshu_jax.common import errors
 
 MESH_AXES = ("data", "fsdp", "tensor", "context")
+# Two threads that launch programs over one mesh take turns: where devices saw them in different
+# orders, each would wait for the others inside another collective.
+LAUNCH = threading.Lock()
 
 MeshAxes = str | tuple[str, ...] | None  # None keeps a dimension whole
 Rules = Mapping[str, MeshAxes]  # by logical axis

@@ -10,23 +10,8 @@ import dataclasses
 
 from lingshu_jax.common import errors, prompts
 from lingshu_jax.data import sources as data_sources
-from lingshu_jax.rl import advantages
+from lingshu_jax.rl import config_loss, config_monitors, config_reward, metric_names
 from lingshu_jax.stages import config as stage_config
-
-
-@dataclasses.dataclass(kw_only=True)
-class RewardConfig:
-    """Weights of the reward's terms; see `rewards.FormatAccuracy`."""
-
-    format_weight: float = 0.5
-    accuracy_weight: float = 1.0
-    format_needs_answer: bool = False
-
-    def validate(self) -> None:
-        """Raises UserError where a field is out of range."""
-        for name in ("format_weight", "accuracy_weight"):
-            value = getattr(self, name)
-            errors.require(value >= 0, f"rl.reward.{name}", value, ">= 0")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -42,6 +27,7 @@ class EvalConfig:
         term is their mean.
       greedy: Decodes each question greedily as well.
       blind_probe: Asks the same questions with every image greyed out as well.
+      shuffled_probe: Asks them with the images of other questions as well.
     """
 
     sources: tuple[data_sources.Source, ...] = ()
@@ -50,6 +36,7 @@ class EvalConfig:
     samples_per_prompt: int = 4
     greedy: bool = True
     blind_probe: bool = True
+    shuffled_probe: bool = True
 
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
@@ -61,8 +48,8 @@ class EvalConfig:
 
 
 @dataclasses.dataclass(kw_only=True)
-class RLConfig:
-    """GRPO.
+class RLConfig(config_loss.LossConfig):
+    """GRPO: its loss, and how prompts become completions.
 
     Attributes:
       prompts_per_rollout: Prompts of a step.
@@ -73,16 +60,17 @@ class RLConfig:
       instruction: Asks for the form that the format term pays; stands on a line of its own
         after the question, unless the question holds it already.
       temperature: Of sampling; log-probabilities stay raw.
-      kl_coef: Weight of the KL term; 0 keeps no reference model.
-      clip_low: Lower clip width of the ratio.
-      clip_high: Upper clip width.
-      clip_dual: Bound of the loss of bad tokens.
-      importance_cap: Cap of the weights learner / sampler; 0 switches them off.
-      scale_by_std: Divides centred rewards by the group's deviation.
-      advantage_eps: Added to the deviation.
       generation_rows: Completions decoded together.
+      max_refills: Dynamic sampling (DAPO): groups whose rewards are all equal are left out, and as
+        many other prompts are sampled, so often at the most; what is then still missing is made
+        up of groups that were left out. 0 leaves none out.
+      rollouts_ahead: 1 samples the next rollout batch, with the weights before the updates on
+        this one, while those are made; 0 samples with the newest weights.
       reward: Weights of the reward.
       eval: Held-out questions.
+      monitors: When the numbers of the run raise an alarm.
+      metric_aliases: "verl" or "trl": TensorBoard and Weights & Biases get the metrics by their
+        names there as well; "" by ours alone.
     """
 
     prompts_per_rollout: int
@@ -92,16 +80,17 @@ class RLConfig:
     max_new_tokens: int
     instruction: str = prompts.ANSWER_FORMAT
     temperature: float = 1.0
-    kl_coef: float = 1e-3
-    clip_low: float = 0.2
-    clip_high: float = 0.3
-    clip_dual: float = 3.0
-    importance_cap: float = 2.0
-    scale_by_std: bool = True
-    advantage_eps: float = advantages.STD_EPS
     generation_rows: int
-    reward: RewardConfig = dataclasses.field(default_factory=RewardConfig)
+    max_refills: int = 0
+    rollouts_ahead: int = 0
+    reward: config_reward.RewardConfig = dataclasses.field(
+        default_factory=config_reward.RewardConfig
+    )
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+    monitors: config_monitors.MonitorConfig = dataclasses.field(
+        default_factory=config_monitors.MonitorConfig
+    )
+    metric_aliases: str = ""
 
     @property
     def updates_per_rollout(self) -> int:
@@ -121,6 +110,7 @@ class RLConfig:
 
     def validate(self) -> None:
         """Raises UserError naming the first field that is out of range."""
+        super().validate()
         for name in (
             "prompts_per_rollout",
             "prompts_per_update",
@@ -139,15 +129,19 @@ class RLConfig:
         errors.require(
             group >= 2, "rl.rollouts_per_prompt", group, ">= 2, advantages compare a group"
         )
-        for name in ("temperature", "clip_high", "advantage_eps"):
-            errors.require(getattr(self, name) > 0, f"rl.{name}", getattr(self, name), "> 0")
-        errors.require(0 < self.clip_low < 1, "rl.clip_low", self.clip_low, "in (0, 1)")
-        errors.require(self.clip_dual > 1, "rl.clip_dual", self.clip_dual, "> 1")
-        errors.require(self.kl_coef >= 0, "rl.kl_coef", self.kl_coef, ">= 0")
-        cap = self.importance_cap
-        errors.require(cap == 0 or cap >= 1, "rl.importance_cap", cap, ">= 1, or 0 for none")
+        errors.require(self.temperature > 0, "rl.temperature", self.temperature, "> 0")
+        errors.require(self.max_refills >= 0, "rl.max_refills", self.max_refills, ">= 0")
+        ahead = self.rollouts_ahead
+        errors.require(ahead in (0, 1), "rl.rollouts_ahead", ahead, "0 or 1")
+        buffer, longest = self.overlong_buffer, self.max_new_tokens
+        errors.require(
+            buffer < longest, "rl.overlong_buffer", buffer, f"< rl.max_new_tokens {longest}"
+        )
         self.reward.validate()
         self.eval.validate()
+        self.monitors.validate()
+        aliases, known = self.metric_aliases, ("", *metric_names.ALIASES)
+        errors.require(aliases in known, "rl.metric_aliases", aliases, f"one of {known}")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -185,6 +179,8 @@ class RLStageConfig(stage_config.StageConfig):
         errors.require(
             policy == "drop", "data.too_long", policy, "'drop': prompts are not rewritten"
         )
+        means = self.data.normalization
+        errors.require(means == "token", "data.normalization", means, "'token': see rl.aggregation")
         every, weight = self.validation.every_steps, self.optim.z_loss
         errors.require(every == 0, "validation.every_steps", every, "0: stage 4 has rl.eval")
         errors.require(weight == 0, "optim.z_loss", weight, "0: it belongs to the cross entropy")

@@ -3,28 +3,43 @@
 """run(): stage 4 from its config to its last checkpoint."""
 
 import contextlib
-import dataclasses
-import functools
-import itertools
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from lingshu_jax.common import errors, metrics, runtime
-from lingshu_jax.engines import jax_engine, protocol
-from lingshu_jax.models import lora
+from lingshu_jax.common import metrics, runtime
+from lingshu_jax.engines import jax_engine
+from lingshu_jax.models import flops, lora
+from lingshu_jax.rl import (
+    advantages,
+    experience,
+    heldout,
+    learner,
+    metric_names,
+    monitors,
+    pending,
+    rewards,
+    rollout,
+    stream,
+    supply,
+    tasks,
+    weights,
+)
 from lingshu_jax.rl import config as rl_config
-from lingshu_jax.rl import heldout, learner, questions, rewards, rollout, tasks
 from lingshu_jax.stages import inputs, measures, optim, profile, run_folder
 from lingshu_jax.stages import trainer as trainer_lib
 
 ROLLOUTS = "rollouts"
+POSITION = "prompts_asked"  # of a checkpoint's meta: where the prompt stream goes on
+# What the time of a step goes into; the rest of a rollout is on the host.
+_SYNC, _ROLLOUT, _WAIT, _LOGPROBS, _UPDATE = "sync", "rollout", "wait", "logprobs", "update"
+_USEFUL = ("prefill", "decode", "generate", "reward", _ROLLOUT, _WAIT, _LOGPROBS, _UPDATE)
 
 
 def run(
@@ -35,13 +50,14 @@ def run(
 ) -> dict[str, Any]:
     """Trains stage 4; continues from the newest checkpoint; a finished run is left alone.
 
-    Which prompts a step samples, and with which draws, is a pure function of the seed and the
-    step, so the step is all that a checkpoint has to remember.
+    Which prompts a step samples, and with which draws, is a pure function of the seed, the step and
+    the number of prompts asked before, which a checkpoint remembers. Rollouts that were finished
+    after it are on disk (`pending`), and a continued run takes them from there.
 
     Args:
       config: Validated.
       workdir: The run's folder, as of the other stages, with `rollouts/`.
-      reward_fn: Judges completions; default `rewards.FormatAccuracy` as configured.
+      reward_fn: Judges completions; default `rewards.make` of the config.
 
     Returns:
       What `finished.json` holds.
@@ -52,7 +68,8 @@ def run(
     finished = run_folder.open_run(config, workdir)
     if finished is not None:
         return finished
-    reward_fn = reward_fn or rewards.FormatAccuracy(**dataclasses.asdict(config.rl.reward))
+    supply.check(config.rl, processes=jax.process_count())
+    reward_fn = reward_fn or rewards.make(config.rl.reward)
     task = tasks.read(config, workdir)
     live = _Run(config, workdir, task, reward_fn)
     inputs.write_data(
@@ -64,27 +81,18 @@ def run(
     return summary
 
 
-@dataclasses.dataclass(frozen=True)
-class _Watched:
-    """An engine that tells of every answered request."""
+class _Planned(NamedTuple):
+    """One update of a rollout batch.
 
-    engine: jax_engine.JaxEngine
-    progress: Callable[[], None]
+    Attributes:
+      passes: What it learns from.
+      known: The log-probabilities that it takes as given.
+      filtered: Completions that were left out.
+    """
 
-    def generate(
-        self,
-        requests: Sequence[protocol.Request],
-        *,
-        on_result: protocol.OnCompletions | None = None,
-    ) -> list[list[protocol.Completion]]:
-        def watch(place: int, result: list[protocol.Completion] | protocol.Failure) -> None:
-            self.progress()
-            if on_result is not None:
-                on_result(place, result)
-            elif isinstance(result, protocol.Failure):
-                raise errors.UserError(result.reason)
-
-        return self.engine.generate(requests, on_result=watch)
+    passes: learner.Passes
+    known: learner.Known
+    filtered: int
 
 
 class _Run:
@@ -98,7 +106,7 @@ class _Run:
         reward_fn: rewards.RewardFn,
     ):
         self._config, self._task, self._workdir = config, task, workdir
-        self._watch = metrics.Stopwatch(useful=("rollout", "step"))
+        self._watch = metrics.Stopwatch(useful=_USEFUL)
         total_steps = config.rl.total_steps(
             steps=config.steps, epochs=config.epochs, num_prompts=len(task.prompts)
         )
@@ -107,30 +115,30 @@ class _Run:
         )
         # Before restoring: the reference is what the stage began with, on a continued run too.
         reference = self._reference() if config.rl.kl_coef > 0 else None
-        self._trainer.restore()
+        meta = self._trainer.restore()
         self._learner = learner.Learner(config, self._trainer, task.encoder, reference)
-        self._engine = jax_engine.JaxEngine(
-            self._trainer.state.params(),
-            self._trainer.model,
-            task.encoder,
-            rows=config.rl.generation_rows,
-            max_images=sys.maxsize,  # prompts were chosen by their tokens and patches
-        )
-        self._sampler = rollout.Sampler(
+        sampler = rollout.Sampler(
             max_new_tokens=config.rl.max_new_tokens,
             temperature=config.rl.temperature,
             samples=config.rl.rollouts_per_prompt,
             seed=config.seed,
             reward_fn=reward_fn,
+            overlong_buffer=config.rl.overlong_buffer,
         )
-        self._exam = heldout.Exam(
-            prompts=task.held_out,
-            sampler=dataclasses.replace(
-                self._sampler, samples=config.rl.eval.samples_per_prompt, stream=heldout.STREAM
+        self._supply = supply.Supply(
+            config,
+            self._trainer,
+            _make_engine(config, self._trainer, task),
+            sampler=sampler,
+            stream=stream.Stream(
+                task.prompts,
+                seed=config.data.seed,
+                # Runs of before it was saved had asked as many as they learned from.
+                position=meta.get(POSITION, self._trainer.step * config.rl.prompts_per_update),
             ),
-            greedy=config.rl.eval.greedy,
-            blind_probe=config.rl.eval.blind_probe,
         )
+        self._exam = heldout.make(config, task.held_out, task.encoder, sampler)
+        self._monitors = monitors.Monitors(config.rl.monitors)
         self._profiler = profile.Profiler(config.profile_steps, workdir)
 
     def train(self) -> list[dict[str, Any]]:
@@ -139,9 +147,13 @@ class _Run:
         (self._workdir / ROLLOUTS).mkdir(exist_ok=True)
         with contextlib.ExitStack() as stack:
             stack.enter_context(trainer.running())
-            writer = measures.open_writer(trainer, self._watch)
+            aliases = metric_names.find(self._config.rl.metric_aliases)
+            writer = measures.open_writer(trainer, self._watch, aliases=aliases)
+            rows = metrics.read_rows(self._workdir)
+            self._monitors.restore(row for row in rows if row["step"] <= trainer.step)
             stack.callback(writer.close)
             stack.callback(self._profiler.close)
+            stack.callback(self._supply.close)
             bar = stack.enter_context(trainer_lib.progress_bar(trainer))
             while trainer.step < trainer.total_steps:
                 for row in self._one_rollout():
@@ -150,8 +162,14 @@ class _Run:
                     bar.set_postfix(reward=f"{row['reward/total']:.3f}", refresh=False)
                     bar.update()
                 trainer.begin("save")
-                trainer.save_if_due({inputs.MIXTURE: self._task.manifest.sha256})
+                meta = {
+                    inputs.MIXTURE: self._task.manifest.sha256,
+                    POSITION: self._supply.position,
+                }
+                trainer.save_if_due(meta, reason=self._monitors.stop_reason)
+                pending.clear(self._workdir, saved=trainer.saved_step)
                 self._watch.lap("save")
+        pending.clear(self._workdir, saved=trainer.step)
         run_folder.share(self._workdir)
         return metrics.read_rows(self._workdir)
 
@@ -160,44 +178,36 @@ class _Run:
         return self._trainer.guard.counts()
 
     def _one_rollout(self) -> Iterator[dict[str, float | None]]:
-        """Samples once, then yields a metrics row after each optimizer step.
+        """Takes a rollout batch, then yields a metrics row after each optimizer step.
 
         After a rollback the updates that are left would learn from answers of discarded weights:
         the next call samples their prompts anew.
         """
-        trainer, settings = self._trainer, self._config.rl
+        trainer, size = self._trainer, self._config.rl.prompts_per_update
         first = trainer.step
-        examined = self._examine() if first % settings.eval.every_steps == 0 else {}
-        engine = self._engine_for("rollout")
-        groups = rollout.collect(self._next_prompts(), engine, self._sampler, step=first)
-        seconds = self._watch.lap("rollout")
-        judged = rollout.group_advantages(
-            groups, eps=settings.advantage_eps, scale_by_std=settings.scale_by_std
-        )
-        if runtime.is_main_host():
-            folder = self._workdir / ROLLOUTS
-            rollout.write_records(folder, groups, judged.values, step=first + 1)
-        described = {
-            **rollout.statistics(groups),
-            "advantage/abs": float(np.abs(judged.values).mean()),
-            "groups/zero_variance": judged.zero_variance_groups / len(groups),
-            "rollout/tokens_per_second": _count_tokens(groups) / seconds,
-        }
-        updates = self._plan(groups, judged.values)
-        # The first update is on policy; what the later ones call old is fixed before it.
-        old = [None, *map(self._old_logprobs, updates[1:])]
-        self._watch.lap("old_logprobs")
-        for passes, old_logprobs in zip(updates, old, strict=True):
+        batch, described = self._take()
+        examined = self._examine() if first % self._config.rl.eval.every_steps == 0 else {}
+        if self._supply.begin_next():
+            self._watch.lap(_SYNC)
+        judged = self._judge(batch, described, first)
+        planned = self._plan(batch, judged, described)
+        for number, update in enumerate(planned):
             rates = trainer.learning_rates()
             trainer.begin("step")
             with self._profiler.step(trainer.step + 1):
-                learned = self._learner.learn(passes, old_logprobs)
+                learned = self._learner.learn(update.passes, update.known)
             is_rolled_back = trainer.check_step(learned.scalars)
-            seconds = self._watch.lap("step")
+            if is_rolled_back:
+                left = batch.groups[(number + 1) * size :]
+                self._supply.give_back([group.prompt for group in left])
+            seconds = self._watch.lap(_UPDATE)
             if trainer.step == trainer.total_steps:
                 examined = self._examine()
             row = {**learned.scalars, **rates, **described, **examined}
-            row |= {"staleness": float(trainer.step - 1 - first), "tokens": learned.work.tokens}
+            row["overlong/filtered"] = float(update.filtered)
+            row["staleness"] = trainer.step - 1 - float(np.mean(batch.at))
+            row["tokens"] = learned.work.tokens
+            row |= self._monitors.observe(trainer.step, batch.groups, row)
             if self._is_logged(row):
                 row |= measures.describe_cost(
                     learned.work, trainer, self._watch, step_seconds=seconds
@@ -207,45 +217,81 @@ class _Run:
             if is_rolled_back:
                 return
 
+    def _take(self) -> tuple[experience.Experience, dict[str, float | None]]:
+        """A rollout batch and its metrics."""
+        taken = self._supply.take()
+        batch, described = taken.batch, experience.describe(taken.batch)
+        if taken.is_ahead:  # its time has passed beside that of the updates
+            self._watch.lap(_WAIT)
+            described |= {f"ahead_seconds/{name}": value for name, value in taken.seconds.items()}
+        else:
+            self._watch.split(taken.seconds, rest=_ROLLOUT)
+        speed = batch.new_tokens / max(batch.generate_seconds, 1e-9)
+        described["rollout/tokens_per_second"] = speed
+        described["rollout/tokens_per_second_per_device"] = speed / jax.device_count()
+        return batch, described
+
+    def _judge(
+        self, batch: experience.Experience, described: dict[str, float | None], first: int
+    ) -> advantages.Advantages:
+        """The advantages of a batch; adds metrics and writes the log."""
+        settings, totals = self._config.rl, rollout.totals(batch.groups)
+        if settings.kl_coef > 0 and settings.kl_in == "reward":
+            self._trainer.begin(_LOGPROBS)
+            penalty = self._learner.kl_penalty(batch.groups)
+            totals = totals - np.float32(settings.kl_coef) * penalty
+            described["reward/kl"] = float(penalty.mean())
+            self._watch.lap(_LOGPROBS)
+        judged = advantages.group_relative(
+            totals, eps=settings.advantage_eps, scale_by_std=settings.scale_by_std
+        )
+        described["advantage/abs"] = float(np.abs(judged.values).mean())
+        if runtime.is_main_host():
+            folder = self._workdir / ROLLOUTS
+            left_out = batch.left_out
+            rollout.write_records(
+                folder, batch.groups, judged.values, step=first + 1, left_out=left_out
+            )
+        self._watch.lap(_ROLLOUT)
+        return judged
+
+    def _plan(
+        self,
+        batch: experience.Experience,
+        judged: advantages.Advantages,
+        described: dict[str, float | None],
+    ) -> list[_Planned]:
+        """The updates on a batch, with all that is fixed before the first; adds metrics."""
+        settings, trainer = self._config.rl, self._trainer
+        planned, size = [], settings.prompts_per_update
+        for start in range(0, len(batch.groups), size):
+            groups = batch.groups[start : start + size]
+            counted = weights.completion_weights(
+                [group.completions for group in groups],
+                aggregation=settings.aggregation,
+                max_new_tokens=settings.max_new_tokens,
+                overlong_filter=settings.overlong_filter,
+            )
+            rows = zip(groups, judged.values[start : start + size], counted.values, strict=True)
+            passes = self._learner.plan([rollout.to_sequences(*row) for row in rows])
+            # The first update is on policy; what the later ones call old is fixed before it.
+            trainer.begin(_LOGPROBS)
+            known = self._learner.known(passes, is_first=start == 0)
+            planned.append(_Planned(passes, known, counted.filtered))
+        jax.block_until_ready([one.known.extras for one in planned])
+        seconds, peak = self._watch.lap(_LOGPROBS), flops.peak_flops()
+        useful = sum(one.known.flops for one in planned)
+        if useful and peak is not None:
+            described["mfu/logprobs"] = useful / seconds / peak
+        return planned
+
     def _is_logged(self, row: Mapping[str, Any]) -> bool:
         return self._trainer.is_logged or "eval/step" in row
-
-    def _engine_for(self, phase: str) -> protocol.Generator:
-        """The engine with the weights as they are; each request that it answers is a phase."""
-        self._trainer.begin(phase)
-        self._engine.set_params(self._trainer.state.params())
-        return _Watched(self._engine, functools.partial(self._trainer.begin, phase))
-
-    def _old_logprobs(self, passes: learner.Passes) -> learner.OldLogprobs:
-        """Of one update, computed when it returns: not at the cost of the first step."""
-        self._trainer.begin("old_logprobs")
-        return jax.block_until_ready(self._learner.old_logprobs(passes))
-
-    def _plan(self, groups: list[rollout.Group], advantages: np.ndarray) -> list[learner.Passes]:
-        """The passes of each update; a group is never split between two."""
-        size, weighing = self._config.rl.prompts_per_update, self._config.data.layout.normalization
-        updates = []
-        for start in range(0, len(groups), size):
-            pairs = zip(groups[start : start + size], advantages[start : start + size], strict=True)
-            updates.append(
-                self._learner.plan(
-                    [rollout.to_sequences(g, row, normalization=weighing) for g, row in pairs]
-                )
-            )
-        return updates
-
-    def _next_prompts(self) -> list[questions.Prompt]:
-        """The prompts of the updates from the current step to the end of its rollout batch."""
-        prompts, settings, step = self._task.prompts, self._config.rl, self._trainer.step
-        end = (step // settings.updates_per_rollout + 1) * settings.prompts_per_rollout
-        places = questions.order(len(prompts), seed=self._config.data.seed)
-        chosen = itertools.islice(places, step * settings.prompts_per_update, end)
-        return [prompts[place] for place in chosen]
 
     def _examine(self) -> Mapping[str, float | None]:
         if not self._task.held_out:
             return {}
-        scores = self._exam.take(self._engine_for("eval"), step=self._trainer.step)
+        scores = self._exam.take(self._supply.engine_for("eval"), step=self._trainer.step)
         self._watch.lap("eval")
         logging.info("held out: %s", scores)
         return scores
@@ -266,6 +312,20 @@ class _Run:
         return cast({name: leaf for name, leaf in leaves.items() if name in names})
 
 
+def _make_engine(
+    config: rl_config.RLStageConfig, trainer: trainer_lib.Trainer, task: tasks.Task
+) -> supply.LiveEngine:
+    asked = [*task.prompts, *task.held_out]
+    return jax_engine.JaxEngine(
+        trainer.state.params(),
+        trainer.model,
+        task.encoder,
+        rows=config.rl.generation_rows,
+        max_images=sys.maxsize,  # prompts were chosen by their tokens and patches
+        prompt_tokens=max(prompt.encoded.num_tokens for prompt in asked),
+    )
+
+
 def summarise(
     config: rl_config.RLStageConfig, task: tasks.Task, rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -277,7 +337,7 @@ def summarise(
       rows: All metric rows.
     """
     total = rows[-1]["step"]
-    names = [f"{group}/{term}" for group in ("reward", "eval", "blind") for term in _TERMS]
+    names = [f"{group}/{term}" for group in _TERM_GROUPS for term in _TERMS]
     quarters = {
         "first_quarter": [row for row in rows if row["step"] <= max(1, total // 4)],
         "last_quarter": [row for row in rows if row["step"] > total - max(1, total // 4)],
@@ -301,11 +361,8 @@ def summarise(
     }
 
 
+_TERM_GROUPS = ("reward", "eval", "blind", "shuffled")
 _TERMS = ("format", "accuracy", "greedy_accuracy")
-
-
-def _count_tokens(groups: Sequence[rollout.Group]) -> int:
-    return sum(len(completion.tokens) for group in groups for completion in group.completions)
 
 
 def _mean_present(rows: list[dict[str, Any]], name: str) -> float | None:

@@ -1,30 +1,37 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""The GRPO loss as sums over the tokens of packed rows; pure.
+"""The loss of stage 4 as sums over the tokens of packed rows; pure.
+
+One loss with options: GRPO, Dr.GRPO, DAPO, GSPO and CISPO are sets of them (`config_loss`).
 
 Axes: B rows, T tokens. Position t of every array speaks of token t as a target (the model at
 t - 1 predicts it), the layout of `loss_weights` in a packed row. Log-probabilities are natural
-logarithms under the raw logits.
+logarithms under the raw logits. A sequence is what shares a segment id: one completion, be it a
+branch of a prompt that several share.
 
-Three are kept apart: `sampler_logprobs` (from the engine), `old_logprobs` (the learner's own
-forward at the rollout's weights) and `logprobs` (the learner now).
+Three log-probabilities are kept apart: `sampler_logprobs` (from the engine), `old_logprobs` (the
+learner's own forward at the rollout's weights) and `logprobs` (the learner now).
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
+
+from lingshu_jax.models import attention_masks
 
 LOG_RATIO_LIMIT = 20.0  # verl, EasyR1: exp of more overflows what a gradient can use
 KL_LIMIT = 10.0  # verl, EasyR1
+RATIOS = ("token", "sequence", "sequence_token")
+IMPORTANCE_LEVELS = ("token", "sequence")
 
 
 class Clip(NamedTuple):
     """How far the policy may move before its gradient stops.
 
     Attributes:
-      low: Lower clip width of the ratio, in (0, 1).
+      low: Lower clip width of the ratio; 1 or more is no floor.
       high: Upper clip width, > 0; wider than `low` is DAPO's clip-higher (arXiv:2503.14476).
       dual: Bound on `-loss / advantage` where the advantage is negative, > 1 (arXiv:1912.09729).
     """
@@ -34,19 +41,41 @@ class Clip(NamedTuple):
     dual: float
 
 
-class PolicyLoss(NamedTuple):
-    """Weighted sums and extremes; the caller adds over devices and divides once.
+class Options(NamedTuple):
+    """Constants of the loss.
 
     Attributes:
-      total: Sum over tokens of `loss_weights * (policy + kl_coef * kl)`; what is minimised.
-      weight: Sum of `loss_weights`: the denominator of `total`.
+      clip: Widths of the objective.
+      objective: Name in `OBJECTIVES`.
+      ratio: Name in `RATIOS`, see `policy_log_ratio`.
+      kl_coef: Weight of the KL term, >= 0.
+      kl_estimator: Name in `KL_ESTIMATORS`.
+      importance_cap: Cap of the importance weights; None switches them off.
+      importance_level: Name in `IMPORTANCE_LEVELS`, see `importance_weights`.
+    """
+
+    clip: Clip
+    objective: str = "clip"
+    ratio: str = "token"
+    kl_coef: float = 0.0
+    kl_estimator: str = "k3"
+    importance_cap: float | None = None
+    importance_level: str = "token"
+
+
+class PolicyLoss(NamedTuple):
+    """Sums and extremes, which the caller adds over passes and devices.
+
+    Attributes:
+      total: What is minimised: the sum of `terms`.
+      terms: `loss/policy` and `loss/kl`, the weighted sums that the loss is made of.
       sums: Named sums over tokens, unweighted; divide by `num_tokens`.
       maxima: Named largest values over tokens; 0 where there is no token.
       num_tokens: Tokens with a weight.
     """
 
     total: Float[Array, ""]
-    weight: Float[Array, ""]
+    terms: dict[str, Float[Array, ""]]
     sums: dict[str, Float[Array, ""]]
     maxima: dict[str, Float[Array, ""]]
     num_tokens: Float[Array, ""]
@@ -69,8 +98,59 @@ def masked_log_ratio(
     The mask is applied before anything is exponentiated: a wild number at a padding token would
     give `inf * 0`, which is NaN, in the value or in the gradient.
     """
-    difference = jnp.where(mask, numerator - denominator, 0.0)
+    difference = jnp.where(mask, numerator, 0.0) - jnp.where(mask, denominator, 0.0)
     return jnp.clip(difference, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+
+
+def sequence_sum(
+    values: Float[Array, "B T"], segment_ids: Int[Array, "B T"]
+) -> Float[Array, "B T"]:
+    """At each token the sum over all tokens of its sequence.
+
+    Args:
+      values: 0 where a token is not to count.
+      segment_ids: Of packed rows; the tokens of an id, which may be a branch, lie side by side.
+    """
+    place = jnp.cumsum(attention_masks.starts(segment_ids), axis=1) - 1
+
+    def one_row(row: Float[Array, " T"], run: Int[Array, " T"]) -> Float[Array, " T"]:
+        sums = jax.ops.segment_sum(row, run, num_segments=len(row), indices_are_sorted=True)
+        return sums[run]
+
+    return jax.vmap(one_row)(values, place)
+
+
+def kl_k1(
+    logprobs: Float[Array, "B T"],
+    ref_logprobs: Float[Array, "B T"],
+    mask: Bool[Array, "B T"],
+) -> Float[Array, "B T"]:
+    """Estimate k1 of KL(policy || reference) per token: `logprobs - ref_logprobs`.
+
+    Unbiased; negative for some tokens. Its gradient is `grad logprobs` whatever the reference,
+    which is 0 in expectation over the policy: in the loss it adds noise and pulls nowhere, in the
+    reward it is the estimator of PPO and EasyR1.
+
+    Source: J. Schulman, Approximating KL divergence (2020), k1; the gradients of all three as
+    verl's `kl_penalty` documents them. Differs: limited to +-20.
+    """
+    return masked_log_ratio(logprobs, ref_logprobs, mask)
+
+
+def kl_k2(
+    logprobs: Float[Array, "B T"],
+    ref_logprobs: Float[Array, "B T"],
+    mask: Bool[Array, "B T"],
+) -> Float[Array, "B T"]:
+    """Estimate k2 of KL(policy || reference) per token: half the squared log ratio.
+
+    Biased by third order; never negative. Its gradient, `(logprobs - ref_logprobs) grad logprobs`,
+    is in expectation over the policy the gradient of KL(policy || reference): in the loss it is
+    the one that descends the KL itself.
+
+    Source: as `kl_k1`, k2.
+    """
+    return 0.5 * masked_log_ratio(logprobs, ref_logprobs, mask) ** 2
 
 
 def kl_k3(
@@ -78,9 +158,13 @@ def kl_k3(
     ref_logprobs: Float[Array, "B T"],
     mask: Bool[Array, "B T"],
 ) -> Float[Array, "B T"]:
-    """Estimate of KL(policy || reference) per token; never negative.
+    """Estimate k3 of KL(policy || reference) per token.
 
         d = ref_logprobs - logprobs,  k3 = exp(d) - d - 1
+
+    Unbiased; never negative. Its gradient, `(1 - exp(d)) grad logprobs`, is in expectation over
+    the policy the gradient of the other direction, KL(reference || policy); near the reference
+    the two agree to first order.
 
     Args:
       logprobs: log p of each token under the policy in training; the gradient flows.
@@ -96,12 +180,54 @@ def kl_k3(
     return jnp.minimum(jnp.exp(d) - d - 1.0, KL_LIMIT)
 
 
+KL_ESTIMATORS = {"k1": kl_k1, "k2": kl_k2, "k3": kl_k3}
+
+
+def policy_log_ratio(
+    logprobs: Float[Array, "B T"],
+    old_logprobs: Float[Array, "B T"],
+    mask: Bool[Array, "B T"],
+    *,
+    level: str,
+    segment_ids: Int[Array, "B T"],
+) -> Float[Array, "B T"]:
+    """Logarithm of new policy over old, 0 outside the mask.
+
+        token            l_t = logprobs_t - old_logprobs_t
+        sequence         s = mean of l_t over the sequence, at each of its tokens
+        sequence_token   stop(s) + logprobs_t - stop(logprobs_t)
+
+    The last has the value of `sequence` and a gradient of its own at each token, for weights or
+    advantages that differ inside a sequence.
+
+    Args:
+      logprobs: Under the policy in training; the gradient flows.
+      old_logprobs: Under the learner at the rollout's weights.
+      mask: True on completion tokens.
+      level: Which of the three.
+      segment_ids: Of the packed rows.
+
+    Source: arXiv:2507.18071, eq. 7 and 14.
+    """
+    each = masked_log_ratio(logprobs, old_logprobs, mask)
+    if level == "token":
+        return each
+    lengths = sequence_sum(mask.astype(jnp.float32), segment_ids)
+    mean = sequence_sum(each, segment_ids) / jnp.maximum(lengths, 1.0)
+    if level == "sequence_token":
+        new = jnp.where(mask, logprobs, 0.0)
+        mean = jax.lax.stop_gradient(mean) + (new - jax.lax.stop_gradient(new))
+    return jnp.where(mask, mean, 0.0)
+
+
 def importance_weights(
     old_logprobs: Float[Array, "B T"],
     sampler_logprobs: Float[Array, "B T"],
     mask: Bool[Array, "B T"],
     *,
     cap: float,
+    level: str = "token",
+    segment_ids: Int[Array, "B T"] | None = None,
 ) -> Float[Array, "B T"]:
     """Truncated importance weights of the learner over the sampler; no gradient flows.
 
@@ -112,18 +238,29 @@ def importance_weights(
       sampler_logprobs: What the engine reported while sampling.
       mask: True on completion tokens; elsewhere the weight is 1.
       cap: Upper bound, >= 1. Infinity leaves the weights whole.
+      level: "token", or "sequence" for the product over a sequence at each of its tokens.
+      segment_ids: Of the packed rows; read where the level is "sequence".
 
     Returns:
       Weights in (0, cap].
 
-    Source: truncated importance sampling per token, as in verl's rollout correction.
+    Source: truncated importance sampling, as in verl's rollout correction; the levels are
+    `token_truncate` and `sequence_truncate` of TRL.
     """
     log_ratio = masked_log_ratio(old_logprobs, sampler_logprobs, mask)
+    if level == "sequence":
+        assert segment_ids is not None, "a weight of a sequence needs segment_ids"
+        whole = jnp.where(mask, sequence_sum(log_ratio, segment_ids), 0.0)
+        log_ratio = jnp.clip(whole, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
     return jax.lax.stop_gradient(jnp.minimum(jnp.exp(log_ratio), cap))
 
 
 def clipped_objective(
-    ratio: Float[Array, "B T"], advantages: Float[Array, "B T"], *, clip: Clip
+    logprobs: Float[Array, "B T"],
+    ratio: Float[Array, "B T"],
+    advantages: Float[Array, "B T"],
+    *,
+    clip: Clip,
 ) -> Float[Array, "B T"]:
     """PPO's clipped surrogate with a second clip for bad tokens, as a loss.
 
@@ -131,6 +268,7 @@ def clipped_objective(
         loss = min(loss, -dual A)   where A < 0
 
     Args:
+      logprobs: Not read; the gradient flows through the ratio.
       ratio: New policy over old, per token.
       advantages: Per token; 0 gives a loss of 0.
       clip: The three widths.
@@ -140,9 +278,41 @@ def clipped_objective(
 
     Source: arXiv:1707.06347, eq. 7; arXiv:1912.09729, eq. 5.
     """
+    del logprobs
     clipped = jnp.clip(ratio, 1.0 - clip.low, 1.0 + clip.high)
     loss = jnp.maximum(-ratio * advantages, -clipped * advantages)
     return jnp.where(advantages < 0, jnp.minimum(loss, -clip.dual * advantages), loss)
+
+
+def cispo_objective(
+    logprobs: Float[Array, "B T"],
+    ratio: Float[Array, "B T"],
+    advantages: Float[Array, "B T"],
+    *,
+    clip: Clip,
+) -> Float[Array, "B T"]:
+    """REINFORCE with a clipped importance weight, which carries no gradient, as a loss.
+
+        loss = -stop(clip(ratio, 1 - low, 1 + high)) A logprobs
+
+    A token whose weight is clipped still learns; under `clipped_objective` it would not.
+
+    Args:
+      logprobs: Under the policy in training, finite; the gradient flows.
+      ratio: New policy over old, per token.
+      advantages: Per token; 0 gives a loss of 0.
+      clip: Its `dual` is not read.
+
+    Returns:
+      Loss of each token.
+
+    Source: arXiv:2506.13585, eq. 4 and 5.
+    """
+    clipped = jnp.clip(ratio, 1.0 - clip.low, 1.0 + clip.high)
+    return -jax.lax.stop_gradient(clipped) * advantages * logprobs
+
+
+OBJECTIVES = {"clip": clipped_objective, "cispo": cispo_objective}
 
 
 def grpo_loss(
@@ -153,19 +323,16 @@ def grpo_loss(
     ref_logprobs: Float[Array, "B T"] | None,
     advantages: Float[Array, "B T"],
     loss_weights: Float[Array, "B T"],
-    clip: Clip,
-    kl_coef: float,
-    importance_cap: float | None,
+    segment_ids: Int[Array, "B T"],
+    options: Options,
 ) -> PolicyLoss:
-    """GRPO with named terms, as sums.
+    """The loss of some rows of an update, with named terms.
 
-        ratio = exp(logprobs - old_logprobs)
-        total = sum_t weight_t (w_t clipped_objective(ratio_t, A_t) + kl_coef k3_t)
-        loss  = total / sum_t weight_t
+        loss/policy = sum_t weight_t w_t objective(logprobs_t, ratio_t, A_t)
+        loss/kl     = sum_t weight_t kl_coef kl_t
 
-    Weights of 1 on every completion token make it a token mean; weights of 1 / length make it
-    the mean of per-sequence means. The division is left to the caller, over all devices and
-    micro-batches at once; with no valid token both sums are 0 and `divide` gives 0.
+    The weights hold the division (`weights.completion_weights`): the loss of an update is the sum
+    over its rows, however they are spread over passes and devices.
 
     Args:
       logprobs: Under the policy in training; the gradient flows.
@@ -174,9 +341,8 @@ def grpo_loss(
       ref_logprobs: Under the reference model; None leaves the KL term out (`kl_coef` is 0).
       advantages: Per token, the completion's advantage repeated.
       loss_weights: > 0 on completion tokens (with the stop token), 0 elsewhere.
-      clip: Widths of the clipped objective.
-      kl_coef: Weight of the KL term, >= 0.
-      importance_cap: Cap of the importance weights; None switches them off.
+      segment_ids: Of the packed rows.
+      options: Constants.
 
     Returns:
       Sums for the loss, and diagnostics of ratio, clipping, KL and the sampler's gap.
@@ -184,33 +350,45 @@ def grpo_loss(
     Raises:
       ValueError: If `kl_coef` is positive and `ref_logprobs` is missing.
 
-    Source: arXiv:2402.03300, eq. 3. Differs: the caller may choose a token mean (the default
-    of the stage, arXiv:2503.14476 and EasyR1) where the equation has a mean of sequence means;
-    clip-higher and dual clip as in EasyR1; importance weights of learner over sampler.
+    Source: arXiv:2402.03300, eq. 3, and what `config_loss` names. Differs: clip-higher and dual
+    clip as in EasyR1; importance weights of learner over sampler.
     """
-    if kl_coef > 0 and ref_logprobs is None:
-        raise ValueError(f"kl_coef is {kl_coef}, which needs ref_logprobs; got None")
+    if options.kl_coef > 0 and ref_logprobs is None:
+        raise ValueError(f"kl_coef is {options.kl_coef}, which needs ref_logprobs; got None")
     mask = loss_weights > 0
     old_logprobs = jax.lax.stop_gradient(old_logprobs)
-    log_ratio = masked_log_ratio(logprobs, old_logprobs, mask)
-    ratio = jnp.exp(log_ratio)
-    objective = clipped_objective(ratio, jnp.where(mask, advantages, 0.0), clip=clip)
-    if importance_cap is not None:
-        cap = importance_cap
-        objective *= importance_weights(old_logprobs, sampler_logprobs, mask, cap=cap)
+    # What is outside the mask may be anything: it must not meet a product.
+    logprobs, advantages = jnp.where(mask, logprobs, 0.0), jnp.where(mask, advantages, 0.0)
+    ratio = jnp.exp(
+        policy_log_ratio(logprobs, old_logprobs, mask, level=options.ratio, segment_ids=segment_ids)
+    )
+    objective = OBJECTIVES[options.objective](logprobs, ratio, advantages, clip=options.clip)
+    importance = importance_weights(
+        old_logprobs,
+        sampler_logprobs,
+        mask,
+        cap=jnp.inf,
+        level=options.importance_level,
+        segment_ids=segment_ids,
+    )
+    if options.importance_cap is not None:
+        objective *= jnp.minimum(importance, options.importance_cap)
     kl = jnp.zeros_like(logprobs)
     if ref_logprobs is not None:
-        kl = kl_k3(logprobs, jax.lax.stop_gradient(ref_logprobs), mask)
-    sums, maxima = ratio_diagnostics(ratio, advantages, mask=mask, clip=clip)
-    gap_sums, gap_maxima = gap_diagnostics(
-        old_logprobs, sampler_logprobs, mask=mask, cap=importance_cap
-    )
-    sums |= gap_sums | {"policy": jnp.sum(objective), "kl": jnp.sum(kl)}
+        estimate = KL_ESTIMATORS[options.kl_estimator]
+        kl = estimate(logprobs, jax.lax.stop_gradient(ref_logprobs), mask)
+    terms = {
+        "loss/policy": jnp.sum(loss_weights * objective),
+        "loss/kl": options.kl_coef * jnp.sum(loss_weights * kl),
+    }
+    moved = ratio_diagnostics(ratio, advantages, mask=mask, options=options)
+    gap = jnp.where(mask, jnp.abs(old_logprobs - sampler_logprobs), 0.0)
+    apart = gap_diagnostics(gap, importance, mask=mask, cap=options.importance_cap)
     return PolicyLoss(
-        total=jnp.sum(loss_weights * (objective + kl_coef * kl)),
-        weight=jnp.sum(loss_weights),
-        sums=sums,
-        maxima=maxima | gap_maxima,
+        total=terms["loss/policy"] + terms["loss/kl"],
+        terms=terms,
+        sums=moved.sums | apart.sums | {"kl": jnp.sum(kl)},
+        maxima=moved.maxima | apart.maxima,
         num_tokens=jnp.sum(mask.astype(jnp.float32)),
     )
 
@@ -220,7 +398,7 @@ def ratio_diagnostics(
     advantages: Float[Array, "B T"],
     *,
     mask: Bool[Array, "B T"],
-    clip: Clip,
+    options: Options,
 ) -> Diagnostics:
     """How far the new policy is from the old one, and what clipping stopped.
 
@@ -228,16 +406,19 @@ def ratio_diagnostics(
       ratio: New over old; 1 outside the mask.
       advantages: Per token.
       mask: True on completion tokens.
-      clip: Widths; a token counts as clipped where its gradient is cut.
+      options: Of the loss. Under "clip" a token counts as clipped where its gradient is cut,
+        under "cispo" where its weight is.
 
     Returns:
       Sums `ratio/mean`, `clip_fraction`, `clip_fraction/low|high|dual`; maximum `ratio/max`
       and `ratio/max_deviation` (of `|ratio - 1|`).
     """
-    ratio = jax.lax.stop_gradient(ratio)
-    high = mask & (advantages > 0) & (ratio > 1.0 + clip.high)
-    low = mask & (advantages < 0) & (ratio < 1.0 - clip.low)
-    dual = mask & (advantages < 0) & (ratio > clip.dual)
+    ratio, clip = jax.lax.stop_gradient(ratio), options.clip
+    high, low = mask & (ratio > 1.0 + clip.high), mask & (ratio < 1.0 - clip.low)
+    dual = jnp.zeros_like(mask)
+    if options.objective == "clip":
+        high, low = high & (advantages > 0), low & (advantages < 0)
+        dual = mask & (advantages < 0) & (ratio > clip.dual)
     counts = {"high": high, "low": low, "dual": dual}
     sums = {f"clip_fraction/{k}": jnp.sum(hit, dtype=jnp.float32) for k, hit in counts.items()}
     sums["clip_fraction"] = jnp.sum(high | low | dual, dtype=jnp.float32)
@@ -250,8 +431,8 @@ def ratio_diagnostics(
 
 
 def gap_diagnostics(
-    old_logprobs: Float[Array, "B T"],
-    sampler_logprobs: Float[Array, "B T"],
+    gap: Float[Array, "B T"],
+    importance: Float[Array, "B T"],
     *,
     mask: Bool[Array, "B T"],
     cap: float | None,
@@ -259,20 +440,17 @@ def gap_diagnostics(
     """How far the sampler is from the learner at the same weights.
 
     Args:
-      old_logprobs: The learner's own, at the weights that sampled.
-      sampler_logprobs: What the engine reported.
+      gap: Absolute difference of their log-probabilities, 0 outside the mask.
+      importance: Their importance weights, whole.
       mask: True on completion tokens.
       cap: Truncation of the importance weights; None counts none as truncated.
 
     Returns:
-      Sums `logprob_gap/mean` (of the absolute difference, nats), `importance/mean`,
-      `importance/truncated`, and `importance/square`, from which `effective_share` is made;
-      maximum `logprob_gap/max`.
+      Sums `logprob_gap/mean` (nats), `importance/mean`, `importance/truncated`, and
+      `importance/square`, from which `effective_share` is made; maximum `logprob_gap/max`.
     """
-    gap = jnp.where(mask, jnp.abs(old_logprobs - sampler_logprobs), 0.0)
-    weights = importance_weights(old_logprobs, sampler_logprobs, mask, cap=jnp.inf)
-    capped = weights if cap is None else jnp.minimum(weights, cap)
-    truncated = mask & (weights > capped)
+    capped = importance if cap is None else jnp.minimum(importance, cap)
+    truncated = mask & (importance > capped)
     sums = {
         "logprob_gap/mean": jnp.sum(gap),
         "importance/mean": jnp.sum(jnp.where(mask, capped, 0.0)),

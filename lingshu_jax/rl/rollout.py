@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from lingshu_jax.data import formats, messages, packing
+from lingshu_jax.common import errors
+from lingshu_jax.data import formats, messages
 from lingshu_jax.engines import protocol
-from lingshu_jax.rl import advantages, questions, rewards
+from lingshu_jax.rl import agreement, pending, questions, rewards, weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,8 @@ class Sampler:
       seed: Of the run.
       stream: Keeps the draws of training and of evaluation apart.
       reward_fn: Judges each.
+      overlong_buffer: The reward falls over so many last tokens of `max_new_tokens`, the term
+        `overlong`; 0 is no such term.
     """
 
     max_new_tokens: int
@@ -40,6 +43,7 @@ class Sampler:
     seed: int
     stream: int = 0
     reward_fn: rewards.RewardFn
+    overlong_buffer: int = 0
 
 
 class Group(NamedTuple):
@@ -74,35 +78,93 @@ def collect(
     Returns:
       One group a prompt, in their order.
     """
-    requests = [
+    outputs = engine.generate(make_requests(prompts, sampler, step=step))
+    return judge(prompts, outputs, sampler)
+
+
+def make_requests(
+    prompts: Sequence[questions.Prompt], sampler: Sampler, *, step: int, first: int = 0
+) -> list[protocol.Request]:
+    """What the engine is asked.
+
+    Args:
+      prompts: Q of them.
+      sampler: How completions are drawn.
+      step: Varies the draws.
+      first: Prompts that were asked with this step before.
+    """
+    return [
         protocol.Request(
             messages=prompt.messages, sampling=_sampling(sampler, step, place), id=prompt.id
         )
-        for place, prompt in enumerate(prompts)
+        for place, prompt in enumerate(prompts, start=first)
     ]
-    outputs = engine.generate(requests)
+
+
+def sample(
+    requests: Sequence[protocol.Request],
+    engine: protocol.Generator,
+    finished: pending.Pending,
+    *,
+    at: int,
+) -> list[pending.Sampled]:
+    """Completions of each request: those that are on disk, and new ones, which go there.
+
+    Args:
+      requests: Of Q prompts.
+      engine: Generates what is missing.
+      finished: Of the rollout batch.
+      at: Optimizer steps that the engine's weights have taken.
+
+    Raises:
+      UserError: If a request cannot be served; names it.
+    """
+    found = finished.find(requests)
+    places = [place for place, known in enumerate(found) if known is None]
+
+    def keep(place: int, result: list[protocol.Completion] | protocol.Failure) -> None:
+        if isinstance(result, protocol.Failure):
+            raise errors.UserError(result.reason)
+        sampled = pending.Sampled(result, at, is_new=True)
+        finished.put(requests[places[place]], sampled)
+        found[places[place]] = sampled
+
+    if places:
+        engine.generate([requests[place] for place in places], on_result=keep)
+    return [sampled for sampled in found if sampled is not None]
+
+
+def judge(
+    prompts: Sequence[questions.Prompt],
+    outputs: Sequence[Sequence[protocol.Completion]],
+    sampler: Sampler,
+) -> list[Group]:
+    """Rewards of all completions; the main process judges for all.
+
+    Args:
+      prompts: Q of them.
+      outputs: R completions of each.
+      sampler: Has the reward function.
+    """
+    pairs = list(zip(prompts, outputs, strict=True))
+    earned = iter(agreement.from_main(lambda: _earn(sampler, pairs)))
     return [
-        Group(prompt, list(completions), [_judge(sampler, prompt, c) for c in completions])
-        for prompt, completions in zip(prompts, outputs, strict=True)
+        Group(prompt, list(answers), [rewards.Reward(*next(earned)) for _ in answers])
+        for prompt, answers in pairs
     ]
 
 
-def group_advantages(
-    groups: Sequence[Group], *, eps: float, scale_by_std: bool
-) -> advantages.Advantages:
-    """Advantages of all rollouts, [Q, R].
+def totals(groups: Sequence[Group]) -> Float32[np.ndarray, "Q R"]:
+    """The total reward of all rollouts.
 
     Args:
       groups: Of R rollouts each.
-      eps: See `advantages.group_relative`.
-      scale_by_std: See `advantages.group_relative`.
     """
-    totals = np.array([[reward.total for reward in g.rewards] for g in groups], np.float32)
-    return advantages.group_relative(totals, eps=eps, scale_by_std=scale_by_std)
+    return np.array([[reward.total for reward in g.rewards] for g in groups], np.float32)
 
 
 def to_sequences(
-    group: Group, values: Float32[np.ndarray, " R"], *, normalization: packing.Normalization
+    group: Group, values: Float32[np.ndarray, " R"], token_weights: Float32[np.ndarray, " R"]
 ) -> list[messages.Encoded]:
     """Prompt and completion of each rollout, with what the loss needs at each token.
 
@@ -114,21 +176,19 @@ def to_sequences(
     Args:
       group: The rollouts of a prompt.
       values: Their advantages.
-      normalization: "token" weighs each token 1, "sequence" each completion, whatever its
-        length.
+      token_weights: What a token of each counts, from `weights.completion_weights`.
     """
     sequences = []
-    for completion, value in zip(group.completions, values, strict=True):
+    for completion, value, weight in zip(group.completions, values, token_weights, strict=True):
         length = len(completion.tokens)
-        weight = 1.0 if normalization == "token" else 1.0 / length
         extras = {
             "advantages": np.full(length, value, np.float32),
             "sampler_logprobs": np.asarray(completion.logprobs, np.float32),
         }
-        weights = np.full(length, weight, np.float32)
+        counts = np.full(length, weight, np.float32)
         sequences.append(
             messages.extend(
-                group.prompt.encoded, completion.tokens, loss_weights=weights, extras=extras
+                group.prompt.encoded, completion.tokens, loss_weights=counts, extras=extras
             )
         )
     return sequences
@@ -160,6 +220,11 @@ def term_mean(groups: Sequence[Group], name: str) -> float:
     return mean(reward.terms[name] for group in groups for reward in group.rewards)
 
 
+def count_tokens(groups: Sequence[Group]) -> int:
+    """Tokens of all completions, stop tokens included."""
+    return sum(len(completion.tokens) for group in groups for completion in group.completions)
+
+
 def mean(values: Iterable[float | int]) -> float:
     """Arithmetic mean; at least one value."""
     return float(np.mean(list(values)))
@@ -171,6 +236,7 @@ def write_records(
     values: Float32[np.ndarray, "Q R"],
     *,
     step: int,
+    left_out: Sequence[Group] = (),
 ) -> None:
     """Writes `rollouts/<step>.jsonl`, one row a completion, whole or not at all.
 
@@ -179,8 +245,12 @@ def write_records(
       groups: Of the step.
       values: Their advantages.
       step: The step they were sampled for.
+      left_out: Groups that were sampled for it and not learned from.
     """
-    formats.write_jsonl(folder / f"{step:06d}.jsonl", _records(groups, values, step))
+    rows = list(_records(groups, values, step))
+    nothing = np.zeros((len(left_out), values.shape[1]), np.float32)
+    rows += [row | {"left_out": True} for row in _records(left_out, nothing, step)]
+    formats.write_jsonl(folder / f"{step:06d}.jsonl", rows)
 
 
 def read_records(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
@@ -232,9 +302,26 @@ def _sampling(sampler: Sampler, step: int, place: int) -> protocol.SamplingParam
     )
 
 
-def _judge(
-    sampler: Sampler, prompt: questions.Prompt, completion: protocol.Completion
-) -> rewards.Reward:
-    return sampler.reward_fn(
-        completion.text, prompt.question, finish_reason=completion.finish_reason
-    )
+def _earn(
+    sampler: Sampler,
+    pairs: Sequence[tuple[questions.Prompt, Sequence[protocol.Completion]]],
+) -> list[rewards.Reward]:
+    """The rewards of all completions, one after the other."""
+    every = [(prompt.question, one) for prompt, answers in pairs for one in answers]
+    asked = [rewards.Asked(one.text, question, one.finish_reason) for question, one in every]
+    earned = rewards.earn(sampler.reward_fn, asked)
+    return [
+        _with_length(sampler, reward, len(one.tokens))
+        for reward, (_, one) in zip(earned, every, strict=True)
+    ]
+
+
+def _with_length(sampler: Sampler, reward: rewards.Reward, length: int) -> rewards.Reward:
+    """Plain floats, and the term of the length."""
+    terms = {name: float(value) for name, value in reward.terms.items()}
+    penalty = 0.0
+    if sampler.overlong_buffer:
+        penalty = terms["overlong"] = weights.overlong_penalty(
+            length, sampler.max_new_tokens, sampler.overlong_buffer
+        )
+    return reward._replace(total=float(reward.total) + penalty, terms=terms)

@@ -34,7 +34,8 @@ def plan(
 ) -> list[list[Row]]:
     """Packs completions into rows and rows into passes.
 
-    A group is first cut into trees that fill rows by themselves, then trees share rows.
+    A group is first cut into trees that fill rows by themselves, then trees share rows. A
+    completion whose weights are all 0 teaches nothing and is left out.
 
     Args:
       groups: Completed sequences of each prompt, made from one encoded prompt by
@@ -44,14 +45,16 @@ def plan(
       rows_per_pass: Rows of one forward and backward pass.
 
     Returns:
-      Passes of exactly `rows_per_pass` rows; the last is filled up with empty ones.
+      At least one pass, each of exactly `rows_per_pass` rows; the last is filled up with empty
+      ones.
     """
-    trees = [tree for group in groups for tree in _cut(group, budget, geometry)]
+    kept = [[one for one in group if one.loss_weights.any()] for group in groups]
+    trees = [tree for group in kept if group for tree in _cut(group, budget, geometry)]
     lengths = [packing.length(tree, geometry) for tree in trees]
     together = packing.plan(lengths, budget, geometry=geometry)
     assert not together.oversize, "prompts that do not fit were dropped before"
     rows = [[trees[i] for i in row] for row in together.rows]
-    rows += [[] for _ in range(-len(rows) % rows_per_pass)]
+    rows += [[] for _ in range(-len(rows) % rows_per_pass if rows else rows_per_pass)]
     return [rows[i : i + rows_per_pass] for i in range(0, len(rows), rows_per_pass)]
 
 
@@ -61,6 +64,7 @@ def assemble(
     *,
     geometry: geometry_lib.VisionGeometry,
     pad_id: int,
+    extras: Sequence[str] = EXTRAS,
 ) -> dict[str, np.ndarray]:
     """Decodes and stacks rows: the arrays of `structs.Batch`, extras included.
 
@@ -69,8 +73,9 @@ def assemble(
       budget: Of a row.
       geometry: Sizes of patches, windows and slots.
       pad_id: Token id of the padding.
+      extras: What the sequences carry.
     """
-    nothing = {name: np.zeros(budget.tokens, np.float32) for name in (*EXTRAS, BRANCHES)}
+    nothing = {name: np.zeros(budget.tokens, np.float32) for name in (*extras, BRANCHES)}
     made = [
         nothing | packing.assemble(row, budget, geometry=geometry, pad_id=pad_id) for row in rows
     ]
@@ -98,7 +103,8 @@ def join(group: Sequence[messages.Encoded]) -> messages.Encoded:
         cut = [array[..., part] for array, part in zip(arrays, parts, strict=True)]
         return np.concatenate(cut, axis=-1)
 
-    extras = {name: side_by_side([one.extras[name] for one in owners]) for name in EXTRAS}
+    names = group[0].extras
+    extras = {name: side_by_side([one.extras[name] for one in owners]) for name in names}
     return dataclasses.replace(
         group[0],
         tokens=side_by_side([one.tokens for one in owners]),

@@ -3,14 +3,14 @@
 """The GRPO update: passes over packed rows are summed, then one optimizer step is taken.
 
 An update has as many rows as its completions fill, so its passes are separate calls of one
-compiled program, and the number that divides their sums is known before the first of them.
+compiled program. The weights of its tokens hold the division of its loss, so passes only add.
 
-Axes: B rows of a pass, T tokens.
+Axes: B rows of a pass, T tokens, N completions.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.struct
 import jax
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from lingshu_jax.common import structs
+from lingshu_jax.common import sharding, structs
 from lingshu_jax.models import qwen2_5_vl
 from lingshu_jax.rl import losses
 from lingshu_jax.stages import guard, optim
@@ -29,22 +29,14 @@ from lingshu_jax.stages import step as stage_step
 Metrics = dict[str, Array]
 
 
-class Options(NamedTuple):
-    """Constants of the loss; see `losses.grpo_loss`. `importance_cap` None is off."""
-
-    clip: losses.Clip
-    kl_coef: float
-    importance_cap: float | None
-
-
 @flax.struct.dataclass
 class PassSums:
     """What a pass over some rows gives; passes of an update are added.
 
     Attributes:
-      gradients: Of the loss, already over the whole update's denominator; float32, as 8 bits
-        cannot add 1 to 256.
-      loss: The same for its value.
+      gradients: Of the loss; float32, as 8 bits cannot add 1 to 256.
+      loss: Its value.
+      terms: What it is the sum of, by name.
       means: Named sums over tokens, to be divided by `num_tokens`.
       maxima: Named largest values.
       num_tokens: Completion tokens.
@@ -52,6 +44,7 @@ class PassSums:
 
     gradients: optim.Leaves
     loss: Array
+    terms: Metrics
     means: Metrics
     maxima: Metrics
     num_tokens: Array
@@ -70,14 +63,38 @@ def token_logprobs(
     return _predict(params, batch, model)[0]
 
 
+def kl_sums(
+    logprobs: Float[Array, "B T"],
+    ref_logprobs: Float[Array, "B T"],
+    places: Float[Array, "B T"],
+    *,
+    estimator: str,
+    count: int,
+) -> Float[Array, " N"]:
+    """The KL estimate of each completion: the sum over its tokens.
+
+    Args:
+      logprobs: Under the policy.
+      ref_logprobs: Under the reference.
+      places: 1 + the completion's number at its tokens, 0 elsewhere.
+      estimator: Name in `losses.KL_ESTIMATORS`.
+      count: N; a completion in other rows gets 0.
+
+    Returns:
+      The same on every device.
+    """
+    estimates = losses.KL_ESTIMATORS[estimator](logprobs, ref_logprobs, places > 0)
+    sums = jnp.zeros(count + 1, jnp.float32).at[places.astype(jnp.int32)].add(estimates)
+    return sharding.constrain(sums[1:], None)
+
+
 def gradient_pass(
     trained: optim.Leaves,
     frozen: optim.Leaves,
     batch: structs.Batch,
-    denominator: Float[Array, ""],
     *,
     model: qwen2_5_vl.Qwen2_5_VL,
-    options: Options,
+    options: losses.Options,
 ) -> PassSums:
     """Loss and gradients of some rows of an update.
 
@@ -87,11 +104,10 @@ def gradient_pass(
       batch: Packed rows with the extras `advantages` and `sampler_logprobs`; with
         `old_logprobs` unless the weights are still those that sampled, in which case the old
         policy is the current one and the ratio exactly 1; with `ref_logprobs` for the KL term.
-      denominator: Sum of the loss weights of the whole update.
+        Its loss weights are those of `weights.completion_weights`.
       model: The model.
       options: Constants of the loss.
     """
-    scale = 1.0 / jnp.maximum(denominator, 1.0)
 
     def loss(leaves: optim.Leaves) -> tuple[Array, tuple[losses.PolicyLoss, Array]]:
         params = optim.unflatten({**leaves, **frozen})
@@ -103,17 +119,17 @@ def gradient_pass(
             ref_logprobs=batch.extras.get("ref_logprobs"),
             advantages=batch.extras["advantages"],
             loss_weights=batch.loss_weights,
-            clip=options.clip,
-            kl_coef=options.kl_coef,
-            importance_cap=options.importance_cap,
+            segment_ids=batch.segment_ids,
+            options=options,
         )
         entropy = jnp.sum(jnp.where(batch.loss_weights > 0, entropies, 0.0))
-        return terms.total * scale, (terms, entropy)
+        return terms.total, (terms, entropy)
 
     (value, (terms, entropy)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
     return PassSums(
         gradients=stage_step.in_place(stage_step.to_float32(gradients)),
         loss=value,
+        terms=terms.terms,
         means={**terms.sums, "entropy": entropy},
         maxima=terms.maxima,
         num_tokens=terms.num_tokens,
@@ -125,6 +141,7 @@ def add_passes(total: PassSums, one: PassSums) -> PassSums:
     return PassSums(
         gradients=jax.tree.map(jnp.add, total.gradients, one.gradients),
         loss=total.loss + one.loss,
+        terms=jax.tree.map(jnp.add, total.terms, one.terms),
         means=jax.tree.map(jnp.add, total.means, one.means),
         maxima=jax.tree.map(jnp.maximum, total.maxima, one.maxima),
         num_tokens=total.num_tokens + one.num_tokens,
@@ -163,7 +180,14 @@ def update(
     means = {k: losses.divide(total, passes.num_tokens) for k, total in passes.means.items()}
     mean, square = means["importance/mean"], means.pop("importance/square")
     means["importance/effective_share"] = losses.divide(mean**2, square)
-    return state, {"loss": passes.loss, **means, **passes.maxima, **norms, **flags}
+    return state, {
+        "loss": passes.loss,
+        **passes.terms,
+        **means,
+        **passes.maxima,
+        **norms,
+        **flags,
+    }
 
 
 def _predict(

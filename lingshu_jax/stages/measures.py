@@ -3,7 +3,7 @@
 """The numbers of a step, for its metrics row."""
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -16,13 +16,19 @@ from lingshu_jax.stages import step
 from lingshu_jax.stages import trainer as trainer_lib
 
 
-def open_writer(trainer: trainer_lib.Trainer, watch: metrics.Stopwatch) -> metrics.MetricsWriter:
+def open_writer(
+    trainer: trainer_lib.Trainer,
+    watch: metrics.Stopwatch,
+    *,
+    aliases: Mapping[str, Sequence[str]] | None = None,
+) -> metrics.MetricsWriter:
     """Where the metric rows of a run go; those of steps that will be taken again are dropped.
 
     Args:
       trainer: The run, restored.
       watch: Is told what earlier processes of the run have spent; what it took to get here is
         booked as `start`.
+      aliases: As of `metrics.MetricsWriter`.
     """
     config, workdir = trainer.config, trainer.workdir
     watch.add(metrics.time_spent(metrics.read_rows(workdir), trainer.step))
@@ -32,6 +38,7 @@ def open_writer(trainer: trainer_lib.Trainer, watch: metrics.Stopwatch) -> metri
         # At the very start even the row of step 0 is written again.
         after_step=trainer.step or -1,
         others=wandb_log.open_run(config.wandb, workdir, stage_config.to_dict(config)),
+        aliases=aliases,
         is_silent=not runtime.is_main_host(),
     )
 

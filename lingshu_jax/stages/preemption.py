@@ -47,14 +47,15 @@ class Notice:
         self._is_asked = True
 
 
-def exit_cleanly(step: int, saved: int | None) -> NoReturn:
+def exit_cleanly(step: int, saved: int | None, *, reason: str) -> NoReturn:
     """Ends the command with exit code 0; `finished.json` says whether the run was done.
 
     Args:
       step: Where it stands.
       saved: Newest checkpoint.
+      reason: What stopped it.
     """
     if runtime.is_main_host():
         kept = f"step {saved} is saved" if saved is not None else "nothing is saved yet"
-        print(f"stopped by SIGTERM at step {step}, {kept}; the same command goes on", flush=True)
+        print(f"stopped by {reason} at step {step}, {kept}; the same command goes on", flush=True)
     sys.exit(0)

@@ -17,6 +17,8 @@ FINISHED = "finished.json"
 _FREE_FIELDS = (
     *("mesh", "log_every_steps", "keep_checkpoints", "save_every_steps", "data.cache"),
     *("guard", "profile_steps", "wandb", "validation.every_steps", "validation.rows"),
+    # Of stage 4, whose part of its config is named like the stage.
+    *("monitors", "metric_aliases", "rl.monitors", "rl.metric_aliases"),
     *("validation.benchmarks", "validation.data_dir", "validation.samples"),
     *("validation.max_new_tokens", "validation.shown"),
     *("variants", "evaluation.batch_size"),  # of an ablation, and of a recipe

@@ -192,18 +192,20 @@ class Trainer:
         self.guard.count_rollback()
         self._events.write(self.step, events.ROLLBACK, to_step=to_step)
 
-    def save_if_due(self, meta: dict[str, Any]) -> None:
+    def save_if_due(self, meta: dict[str, Any], *, reason: str | None = None) -> None:
         """Saves every `save_every_steps`, at the end, and when the run is asked to stop.
 
         Not while steps are skipped, but after the next good one.
 
         Args:
           meta: JSON values that say how to go on after this step.
+          reason: Why the loop itself wants to stop, the same on every process; None if it does not.
 
         Raises:
           SystemExit: If the run was asked to stop, after saving.
         """
-        is_asked, is_last = self._notice.is_due(), self.step == self.total_steps
+        is_asked = self._notice.is_due() or reason is not None
+        is_last = self.step == self.total_steps
         self._is_due |= is_asked or self.step % self.config.save_every_steps == 0
         if is_last or (self._is_due and self.guard.is_calm):
             self._is_due = False
@@ -214,7 +216,12 @@ class Trainer:
             self._saved.wait()
             saved = self._saved.latest_step()
             self._events.write(self.step, events.STOPPED, saved=saved)
-            preemption.exit_cleanly(self.step, saved)
+            preemption.exit_cleanly(self.step, saved, reason=reason or "SIGTERM")
+
+    @property
+    def saved_step(self) -> int | None:
+        """The newest step that a run killed now goes on from; None where there is none."""
+        return self._saved.safe_step()
 
     def _meta(self) -> dict[str, Any]:
         """What stands beside every checkpoint; metrics end at its step."""

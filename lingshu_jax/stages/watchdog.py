@@ -25,7 +25,7 @@ from lingshu_jax.common import paths
 
 HEARTBEATS = "heartbeats"
 # In the order in which a step goes through them; a loop's own phases come behind.
-PHASES = ("start", "data", "eval", "rollout", "old_logprobs", "step", "validation", "save")
+PHASES = ("start", "data", "eval", "rollout", "logprobs", "step", "validation", "save")
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 COMPILING = 4.0  # The first step is given so many times the patience: it is compiled
 

@@ -78,6 +78,18 @@ def test_the_newest_step_is_read_and_old_ones_go(folder: checkpoints.Checkpoints
         folder.restore(abstract(make_params()), step=1)
 
 
+def test_a_step_that_is_being_saved_is_not_safe(
+    folder: checkpoints.Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert folder.safe_step() is None
+    for step in (1, 2):
+        folder.save(step, make_params(), opt_state=None, meta={})
+        folder.wait()
+    assert folder.safe_step() == 2
+    monkeypatch.setattr(folder._manager, "is_saving_in_progress", lambda: True)
+    assert (folder.latest_step(), folder.safe_step()) == (2, 1)
+
+
 def test_arrays_are_placed_as_asked(folder: checkpoints.Checkpoints) -> None:
     params = make_params()
     folder.save(1, params, opt_state=None, meta={})

@@ -113,6 +113,18 @@ def test_the_second_process_alone_would_look_better(
     assert (goodput, seconds) == pytest.approx((9 / 16, 16))
 
 
+def test_a_lap_in_parts(sleep: Callable[[float], None]) -> None:
+    watch = metrics.Stopwatch(useful=("decode", "rest"))
+    sleep(2)
+    watch.restart()
+    sleep(10)
+    assert watch.split({"decode": 6.0, "sync": 1.0}, rest="rest") == 10
+    sleep(4)
+    watch.split({"sync": 4.0}, rest="rest")
+    assert watch.take() == {"decode": 6.0, "sync": 5.0, "rest": 3.0}
+    assert watch.goodput() * watch.run_seconds == pytest.approx(6 + 3)
+
+
 class Kept:
     """A sink that keeps what it is given."""
 
@@ -137,3 +149,15 @@ def test_rows_go_to_other_places_as_well(tmp_path: pathlib.Path) -> None:
     other.write(2, {"loss": 1.0})
     other.close()
     assert not silent.rows and [row["step"] for row in metrics.read_rows(tmp_path)] == [1]
+
+
+def test_other_names_go_everywhere_but_into_the_file(tmp_path: pathlib.Path) -> None:
+    kept, aliases = Kept(), {"a": ("x", "y"), "b": ("z",), "c": ("a",)}
+    writer = metrics.MetricsWriter(tmp_path, after_step=0, others=[kept], aliases=aliases)
+    writer.write(1, {"a": 1.0, "c": None})
+    writer.close()
+    assert metrics.read_rows(tmp_path) == [{"step": 1, "a": 1.0, "c": None}]
+    # A name of ours is never overwritten.
+    assert kept.rows == [(1, {"a": 1.0, "c": None, "x": 1.0, "y": 1.0})]
+    board = b"".join(path.read_bytes() for path in (tmp_path / "tensorboard").iterdir())
+    assert all(f"\n\x01{name}".encode() in board for name in "axy") and b"\n\x01z" not in board

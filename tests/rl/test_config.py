@@ -47,9 +47,17 @@ BAD = {
     "split_group": ("rl.prompts_per_update", 100, "divisor of prompts_per_rollout 512, got 100"),
     "group_of_one": ("rl.rollouts_per_prompt", 1, "rl.rollouts_per_prompt must be >= 2"),
     "greedy_rollouts": ("rl.temperature", 0.0, "rl.temperature must be > 0"),
-    "clip_low": ("rl.clip_low", 1.5, "rl.clip_low must be in (0, 1), got 1.5"),
+    "clip_low": ("rl.clip_low", 1.5, "rl.clip_low must be in (0, 1) under objective"),
     "negative_kl": ("rl.kl_coef", -1.0, "rl.kl_coef must be >= 0"),
     "cap_below_one": ("rl.importance_cap", 0.5, "rl.importance_cap must be >= 1, or 0"),
+    "objective": ("rl.objective", "ppo", "rl.objective must be one of ('clip', 'cispo')"),
+    "ratio": ("rl.ratio", "word", "one of ('token', 'sequence', 'sequence_token'), got 'word'"),
+    "aggregation": ("rl.aggregation", "row", "one of ('token', 'sequence', 'constant')"),
+    "importance": ("rl.importance_level", "row", "one of ('token', 'sequence'), got 'row'"),
+    "kl_estimator": ("rl.kl_estimator", "k4", "one of ('k1', 'k2', 'k3'), got 'k4'"),
+    "kl_in": ("rl.kl_in", "prompt", "rl.kl_in must be one of ('loss', 'reward')"),
+    "no_room": ("rl.overlong_buffer", 2048, "must be < rl.max_new_tokens 2048, got 2048"),
+    "stage_3_means": ("data.normalization", "sequence", "'token': see rl.aggregation"),
     "too_long": ("rl.max_new_tokens", 4096, "data.tokens_per_row must be >= "),
     "save_inside_a_rollout": ("save_every_steps", 7, "multiple of the 4 updates a rollout, got 7"),
     "other_stage": ("stage", "instruct", "stage must be 'rl', got 'instruct'"),
@@ -69,6 +77,15 @@ def test_a_bad_value_is_named(case):
     with pytest.raises(errors.UserError) as raised:
         config.validate()
     assert message in str(raised.value)
+
+
+def test_cispo_may_have_no_floor():
+    config = stage4_rl.get_config("7b,cispo")
+    assert config.rl.clip_low == 1.0
+    config.validate()
+    config.rl.clip_low = -0.1
+    with pytest.raises(errors.UserError, match="rl.clip_low must be >= 0, got -0.1"):
+        config.validate()
 
 
 def test_what_examines_stages_1_to_3_is_refused():

@@ -86,33 +86,38 @@ def test_every_request_of_every_step_has_its_own_seed(encoder, prompts):
     assert [r.sampling for r in again.requests] == [r.sampling for r in first]
 
 
-def test_advantages_are_of_totals(encoder, prompts):
-    got = rollout.group_advantages(collect(encoder, prompts[:2]), eps=1e-6, scale_by_std=False)
-    np.testing.assert_allclose(got.values, [[5 / 6, -1 / 6, -2 / 3]] * 2, rtol=1e-6)
+def test_totals_are_one_a_rollout(encoder, prompts):
+    np.testing.assert_array_equal(
+        rollout.totals(collect(encoder, prompts[:2])), [[1.5, 0.5, 0.0]] * 2
+    )
 
 
 def test_sampled_ids_are_kept_as_they_are(encoder, prompts):
     (group,) = collect(encoder, prompts[:1])
     values = np.array([1.0, 2.0, 3.0], np.float32)
-    one = rollout.to_sequences(group, values, normalization="token")[1]
-    prompt, completion = prompts[0].encoded, group.completions[1]
+    counts = np.array([0.5, 0.25, 0.0], np.float32)
+    made = rollout.to_sequences(group, values, counts)
+    one, prompt, completion = made[1], prompts[0].encoded, group.completions[1]
     begin = prompt.num_tokens
     np.testing.assert_array_equal(one.tokens[:begin], prompt.tokens)
     assert tuple(one.tokens[begin:]) == completion.tokens
     assert one.tokens[-1] == encoder.special.im_end
-    assert (one.loss_weights[begin:] == 1).all() and not one.loss_weights[:begin].any()
+    assert (one.loss_weights[begin:] == 0.25).all() and not one.loss_weights[:begin].any()
+    assert not made[2].loss_weights.any()
     assert (one.extras["advantages"][begin:] == 2.0).all()
     np.testing.assert_allclose(one.extras["sampler_logprobs"][begin:], completion.logprobs)
     assert not one.extras["sampler_logprobs"][:begin].any()
     assert one.positions[0, begin] == prompt.next_position
 
 
-def test_completions_weigh_the_same_where_sequences_count(encoder, prompts):
-    (group,) = collect(encoder, prompts[:1])
-    values = np.zeros(3, np.float32)
-    made = rollout.to_sequences(group, values, normalization="sequence")
-    np.testing.assert_allclose([one.loss_weights.sum() for one in made], 1.0, rtol=1e-5)
-    assert len({one.num_tokens for one in made}) > 1
+def test_a_long_completion_costs_reward_in_a_term_of_its_own(encoder, prompts):
+    """Of 60 tokens at most, the last 20 cost; 40 + 10 tokens cost a half."""
+    (group,) = collect(
+        encoder, prompts[:1], texts=("x" * 39, "x" * 49, "x" * 59), overlong_buffer=20
+    )
+    assert [reward.terms["overlong"] for reward in group.rewards] == [0.0, -0.5, -1.0]
+    assert [reward.total for reward in group.rewards] == [0.0, -0.5, -1.0]
+    assert "overlong" not in collect(encoder, prompts[:1])[0].rewards[0].terms
 
 
 def test_the_log_has_a_row_a_completion(encoder, prompts, tmp_path):

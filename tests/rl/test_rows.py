@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows in which the completions of a prompt share it give the same numbers."""
 
+import dataclasses
 import functools
 
 import jax
@@ -137,11 +138,28 @@ def test_twin_branches_that_see_each_other_are_noticed(groups, forward):
     assert max(np.abs(shared[name] - mixed[name]).max() for name in shared) > 1e-2
 
 
+def test_a_completion_without_weight_is_left_out(groups):
+    silent = dataclasses.replace(groups[0][1], loss_weights=0 * groups[0][1].loss_weights)
+    fewer, _ = make([[groups[0][0], silent], [silent], groups[2]])
+    same, _ = make([[groups[0][0]], groups[2]])
+    assert [tree.tokens.tolist() for tree in trees(fewer)] == [
+        tree.tokens.tolist() for tree in trees(same)
+    ]
+
+
+def test_an_update_without_weight_is_one_pass_of_empty_rows(groups):
+    silent = dataclasses.replace(groups[0][0], loss_weights=0 * groups[0][0].loss_weights)
+    passes, arrays = make([[silent]])
+    assert passes == [[[], []]] and not arrays["segment_ids"].any()
+
+
 def test_an_empty_row_has_all_arrays():
     arrays = assemble([[]])
     assert all(name in arrays and not arrays[name].any() for name in rows.EXTRAS)
     assert arrays["tokens"].shape == (1, BUDGET.tokens)
     assert rows.BRANCHES not in arrays
+    other = rows.assemble([[]], BUDGET, geometry=GEOMETRY, pad_id=PAD, extras=("places",))
+    assert "places" in other and "advantages" not in other
 
 
 def split(arrays, parts):

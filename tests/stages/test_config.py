@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from configs import stage4_rl
 from lingshu_jax.common import errors
 from lingshu_jax.data import sources
 from lingshu_jax.stages import config as stage_config
@@ -26,7 +27,9 @@ CASES = [
     ("vqa_rad", "tiny"),
     *(("ablation", variant) for variant in ("tiny", "7b")),
     *(("real_run", variant) for variant in ("small", "base")),
+    ("rl_run", "small"),
     *((name, variant) for name in SIZED for variant in VARIANTS),
+    *(("stage4_rl", f"7b,{loss}") for loss in stage4_rl.VARIANTS if loss != "grpo"),
 ]
 EACH_SIZED = pytest.mark.parametrize("name", SIZED)
 EACH_CASE = pytest.mark.parametrize(("name", "variant"), CASES)
@@ -53,7 +56,7 @@ def golden_text(config: Any) -> str:
 
 
 def golden_path(name: str, variant: str) -> pathlib.Path:
-    return GOLDEN / f"config_{name}_{variant}.txt"
+    return GOLDEN / f"config_{name}_{variant.replace(',', '_')}.txt"
 
 
 def test_all_four_stages_are_there() -> None:

@@ -153,6 +153,7 @@ def test_an_update_of_stage_4_is_left_out_as_well(gradient: float, is_taken: boo
     passes = rl_step.PassSums(
         gradients={name: leaf * gradient for name, leaf in leaves.items()},
         loss=one,
+        terms={},
         means={"importance/mean": one, "importance/square": one},
         maxima={},
         num_tokens=one,
