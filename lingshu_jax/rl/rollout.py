@@ -260,8 +260,8 @@ def read_records(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
       folder: The run's `rollouts/`.
     """
     for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            yield json.loads(line)
+        with path.open(encoding="utf-8") as file:  # splitlines() would cut at a U+2028 as well
+            yield from map(json.loads, file)
 
 
 def _records(

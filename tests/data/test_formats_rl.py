@@ -72,6 +72,14 @@ def test_a_verl_image_may_bring_its_limits(folder):
     assert record.messages[0]["content"][0] == expected
 
 
+def test_limits_beside_the_bytes_of_a_verl_image(folder):
+    picture = (folder / "a.png").read_bytes()
+    image = {"bytes": picture, "path": None, "min_pixels": 3136, "max_pixels": None}
+    record = read_verl(folder, {**VERL, "images": [image]}, ".parquet")
+    expected = {"type": "image", "image": picture, "min_pixels": 3136}
+    assert record.messages[0]["content"][0] == expected
+
+
 def test_verl_rows_for_fine_tuning(folder):
     turns = [*VERL["prompt"], {"role": "assistant", "content": "Yes, it is."}]
     record = read_verl(folder, {"messages": turns, "images": VERL["images"]}, ".parquet")
@@ -91,6 +99,8 @@ def test_columns_of_easyr1_may_have_other_names(folder):
     assert read_easyr1(folder, row, columns=columns).meta["answer"] == "Yes"
 
 
+SIDES = {"answer_type": "choice", "options": ["left", "right lung", "both"]}
+INLINE = "Which vitamin (A) side? Choices: (A) left, (B) right lung (C) both\nThink."
 LISTED = "Which side?\n A. left\n(B) right lung \nC: both"
 
 
@@ -104,6 +114,14 @@ LISTED = "Which side?\n A. left\n(B) right lung \nC: both"
         ("3 masses", {}, "", {"answer": "3 masses", "answer_type": "open"}),
         ("2 \\sqrt { 3 }", {}, "", {"answer": "2 \\sqrt { 3 }", "answer_type": "open"}),
         ("right", {}, LISTED, {"answer": "right", "answer_type": "open"}),
+        ("right lung", {}, LISTED, {"answer": "right lung", **SIDES}),
+        ("(B)", {}, LISTED, {"answer": "B", **SIDES}),
+        ("B. right lung", {}, LISTED, {"answer": "B", **SIDES}),
+        ("B. left", {}, LISTED, {"answer": "B. left", "answer_type": "open"}),
+        (["<answer> C </answer>"], {}, LISTED, {"answer": "C", **SIDES}),
+        ("B", {}, INLINE, {"answer": "B", **SIDES}),
+        (["a", "b"], {}, "", {"answer": "a", "answer_type": "open", "aliases": ["b"]}),
+        ({"target": ["3"]}, {}, "", {"answer": "3", "answer_type": "number"}),
         (
             "B",
             {},
@@ -151,12 +169,15 @@ def test_the_type_may_stand_in_extra_info(folder):
         ({"prompt": [{"role": "user", "content": 3}]}, "<image> in the text"),
         ({"reward_model": None}, "reward_model must be an object, got NoneType"),
         ({"reward_model": {}}, "answer must be text or a number, got None"),
-        ({"reward_model": {"ground_truth": ["a"]}}, "answer must be text or a number"),
+        ({"reward_model": {"ground_truth": []}}, "the answer is empty"),
+        ({"reward_model": {"ground_truth": ["yes", "no"]}}, "2 golds, but one is allowed"),
+        ({"reward_model": {"ground_truth": {"a": 1, "b": 2}}}, "answer must be text or a number"),
         ({"reward_model": {"ground_truth": True}}, "answer must be text or a number"),
         ({"reward_model": {"ground_truth": " "}}, "the answer is empty"),
         ({"options": ["a", 3]}, "options must be a list of strings"),
         ({"answer_type": 3}, "answer_type must be a string"),
         ({"tools": "[{}]"}, "rows with tools are not read"),
+        ({"audios": ["a.wav"]}, "rows with audios are not read"),
     ],
 )
 def test_bad_verl_rows_are_refused_with_the_reason(folder, change, reason):

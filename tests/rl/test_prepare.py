@@ -176,7 +176,7 @@ def test_stage_4_reads_what_was_written(folder, model_folder, tmp_path):
     by_id = {prompt.id: prompt for prompt in task.prompts}
     asked = by_id["easyr1/easy:1"]
     assert asked.question == rewards.Question(
-        text=f"\nWhich side, 2 ?\n{prompts.OPEN}", gold="left", answer_type="open"
+        text=f"Which side, 2 ?\n{prompts.OPEN}", gold="left", answer_type="open"
     )
     assert by_id["easyr1/easy:3"].question.aliases == ("on the left",)
     assert [len(prompt.encoded.media) for prompt in task.prompts].count(1) == 19
@@ -222,14 +222,12 @@ def test_what_is_too_hard_or_too_easy_goes(folder, tmp_path, trial):
     }
     assert all(row["pass_samples"] == 4 for row in read(tmp_path / "train.jsonl"))
     found = report.manifest["difficulty"]
-    assert found["right"] == {"0 of 4": 4, "1 of 4": 3, "2 of 4": 3, "3 of 4": 1, "4 of 4": 6}
+    assert found["right"] == {"0 of 4": 3, "1 of 4": 3, "2 of 4": 3, "3 of 4": 2, "4 of 4": 6}
     assert (found["failed"], report.failed, found["mean_format"]) == (1, 1, 1.0)
     dropped = [row["reason"].partition(": ")[0] for row in read(tmp_path / "dropped.jsonl")]
-    assert collections.Counter(dropped) >= {
-        "could not be asked": 1,
-        "pass rate below the smallest": 4,
-        "pass rate above the largest": 6,
-    }
+    assert dropped.count("could not be asked") == 1
+    assert dropped.count("pass rate below the smallest") == 3
+    assert dropped.count("pass rate above the largest") == 6
     assert report.rows + report.dropped == 30
 
 

@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from lingshu_jax.data import messages, packing, sources
+from lingshu_jax.data import formats, messages, packing, sources
 from lingshu_jax.engines import protocol
 from lingshu_jax.rl import questions, rewards, rollout
 from tests import small
@@ -140,3 +140,9 @@ def test_a_step_is_written_whole_or_not_at_all(encoder, prompts, tmp_path):
     with pytest.raises(ValueError, match="zip"):
         rollout.write_records(tmp_path, groups, np.zeros((1, 3), np.float32), step=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_separator_in_a_completion_ends_no_row(tmp_path):
+    rows = [{"completion": "one\u2028two"}, {"completion": "three"}]
+    formats.write_jsonl(tmp_path / "000001.jsonl", rows)
+    assert [*rollout.read_records(tmp_path)] == rows
