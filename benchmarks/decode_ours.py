@@ -62,7 +62,7 @@ class Generator:
             samples=1,
             capacity=capacity,
             stop_ids=(),
-            is_split=jax.default_backend() == "cpu",
+            is_apart=jax.default_backend() == "cpu",
         )
         self.tokens = np.asarray(out.tokens)[:, :count].tolist()
         return float(out.lengths.sum())

@@ -189,16 +189,27 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--vllm", default=sys.executable)
     parser.add_argument("--output", type=pathlib.Path)
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--sides", default=",".join(NAMES), help="which, by commas; with ours")
+    parser.add_argument(
+        "--sides", type=_sides, default=list(NAMES), help="which, by commas; ours among them"
+    )
     return parser.parse_args(argv)
+
+
+def _sides(text: str) -> list[str]:
+    names = text.split(",")
+    if OURS not in names or not set(names) <= set(NAMES):
+        raise argparse.ArgumentTypeError(
+            f"must be some of {', '.join(NAMES)}, {OURS} among them, got {text!r}"
+        )
+    return names
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Reads the arguments; prints the table and writes it."""
     flags = parse(argv)
-    forms, about = flags.sides.split(","), train_step.machine()
+    about = train_step.machine()
     plan = engines_work.CHECK if flags.check else engines_work.Plan()
-    result = measure(plan, forms, flags, runs=0 if flags.check else RUNS)
+    result = measure(plan, flags.sides, flags, runs=0 if flags.check else RUNS)
     if flags.check:
         print(json.dumps(result["sides"]))
         sys.exit(any(side.get("equal_answers") != 1 for side in result["sides"].values()))

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, metrics
 from lingshu_jax.data import messages
 from lingshu_jax.engines import (
     jax_layout,
@@ -24,6 +24,7 @@ from lingshu_jax.models import generate as decoding  # the class has a method of
 from lingshu_jax.models import hf, qwen2_5_vl, sampling, sizes
 
 STREAM_STEPS = 4  # tokens that a reader waits for together
+SYNC = "sync"  # beside the parts of `jax_programs`: weights to the layout of generation
 
 
 class JaxEngine:
@@ -43,6 +44,7 @@ class JaxEngine:
         *,
         rows: int = 32,
         max_images: int = protocol.MAX_IMAGES,
+        prompt_tokens: int = 0,
         processors: tuple[sampling.Processor, ...] = (),
     ):
         """Takes live parameters; where they lie on a mesh, generation runs on all of it.
@@ -53,12 +55,15 @@ class JaxEngine:
           encoder: Tokenizer and image sizes.
           rows: Answers decoded at a time; on a mesh at least one request for each part of a batch.
           max_images: Images and videos of a request.
+          prompt_tokens: Of the longest prompt that will come, where it is known: the same programs
+            then serve any part of the requests, and give it the same bits.
           processors: Pure functions of logits [B, V] and `sampling.State` to logits [B, V], applied
             in this order before a token is chosen; compiled into the programs.
         """
         self.encoder, self.layout_seconds = encoder, 0.0
         self._params, self._model, self._rows = params, model, rows
-        self._max_images = max_images
+        self._max_images, self._prompt_tokens = max_images, prompt_tokens
+        self._watch = metrics.Stopwatch(useful=())
         self._policy = decoding.Policy(model, tuple(encoder.eos_ids), tuple(processors))
         self._kept: jax_programs.Programs | None = None
         self._is_keeping = False
@@ -113,6 +118,14 @@ class JaxEngine:
         """
         self._params, self._kept, self._is_keeping = params, None, False
 
+    def take_seconds(self) -> dict[str, float]:
+        """Seconds of `generate` since the last call by what they went into.
+
+        Returns:
+          `sync` (weights to the layout of generation), `prefill`, `decode` and `host` (all else).
+        """
+        return self._watch.take()
+
     def generate(
         self,
         requests: Sequence[protocol.Request],
@@ -133,6 +146,7 @@ class JaxEngine:
         )
         by_samples: dict[int, list[jax_requests.Job]] = defaultdict(list)
         desk = self._desk()
+        self._watch.restart()
         for place, request in enumerate(requests):
             try:
                 job = desk.job(place, request)
@@ -150,6 +164,7 @@ class JaxEngine:
                 elif held.is_done:
                     done = [answer.completion() for answer in held.answers]
                     results.put(held.job.place, done)
+        self._watch.lap(jax_programs.HOST)
         return results.lists
 
     def stream(self, request: protocol.Request) -> Iterator[protocol.Delta]:
@@ -163,11 +178,7 @@ class JaxEngine:
         """
         desk = self._desk()
         job = desk.job(0, request)
-        if request.sampling.n != 1:
-            raise errors.UserError(
-                f"request {request.id!r}: n must be 1 where an answer is streamed, got "
-                f"{request.sampling.n}"
-            )
+        request.check_streamable()
         batch = self._batch([job], self._programs(), desk, rows=1, stream_steps=STREAM_STEPS)
         for held in batch.run([job]):
             if held.error is not None:
@@ -183,7 +194,8 @@ class JaxEngine:
         """Log-probabilities in the order of the requests and of their continuations.
 
         Args:
-          requests: May differ in everything; each is read once for all of its continuations.
+          requests: May differ in everything; each is read once for its continuations, more often
+            where these are very many.
           on_result: As of `protocol.Generator.generate`.
 
         Raises:
@@ -192,18 +204,19 @@ class JaxEngine:
         results: jax_requests.Results[protocol.Score] = jax_requests.Results(
             len(requests), on_result
         )
-        jobs, desk = [], self._desk()
+        desk = self._desk()
+        jobs: list[jax_scoring.Job] = []
         for place, request in enumerate(requests):
             try:
-                jobs.append(jax_scoring.prepare(place, request, desk))
+                jobs += jax_scoring.prepare(place, request, desk)
             except errors.UserError as error:
                 results.fail(place, error)
         if jobs:
-            for job, scored in jax_scoring.run(jobs, self._programs(), desk):
+            for place, scored in jax_scoring.run(jobs, self._programs(), desk):
                 if isinstance(scored, errors.UserError):
-                    results.fail(job.place, scored)
+                    results.fail(place, scored)
                 else:
-                    results.put(job.place, scored)
+                    results.put(place, scored)
         return results.lists
 
     def close(self) -> None:
@@ -218,8 +231,10 @@ class JaxEngine:
         if self._kept is not None:
             return self._kept
         assert self._params is not None
+        self._watch.lap(jax_programs.HOST)
         layout, self.layout_seconds = jax_layout.arrange(self._params, dtype=self._model.dtype)
-        programs = jax_programs.Programs(layout, self._policy)
+        self._watch.lap(SYNC)
+        programs = jax_programs.Programs(layout, self._policy, self._watch)
         if self._is_keeping:
             self._kept, self._params = programs, layout.params  # one copy, in the layout of use
         return programs
@@ -245,12 +260,12 @@ class JaxEngine:
     ) -> jax_slots.Batch:
         """Slots with room for the longest prompt and the longest answer."""
         samples = jobs[0].sampling.n
-        prompt = max(job.size.tokens for job in jobs)
+        prompt = max(self._prompt_tokens, *(job.size.tokens for job in jobs))
         new = max(job.sampling.max_new_tokens for job in jobs)
         shape = jax_programs.Shape(
             slots=programs.num_slots(rows, samples),
             samples=samples,
-            prompt_places=jax_requests.power_of_two(prompt, jax_requests.MIN_TOKENS),
+            prompt_places=desk.prompt_places(prompt),
             new_places=jax_requests.power_of_two(new, jax_requests.MIN_NEW),
         )
         return jax_slots.Batch(

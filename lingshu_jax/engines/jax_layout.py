@@ -47,7 +47,7 @@ def arrange(params: layers.Params, *, dtype: jnp.dtype) -> tuple[Layout, float]:
       The layout, and the seconds until all of it was there.
     """
     start, mesh = time.monotonic(), mesh_of(params)
-    with jax.set_mesh(mesh):
+    with jax.set_mesh(mesh), sharding.LAUNCH:
         placed = params if _is_there(params, mesh, dtype) else lay_out(params, dtype=dtype)
         layout = Layout(mesh, placed, placed)
         if layout.is_cpu:
@@ -132,7 +132,7 @@ def _take_apart(decoder: Any) -> Any:
     """As `text.take_apart`; what stays as it is, the embedding above all, is not copied."""
     changed = {name: decoder[name] for name in ("layers", "head") if name in decoder}
     unchanged = {name: leaf for name, leaf in decoder.items() if name not in changed}
-    return {**unchanged, **_apart(changed)}
+    return {**unchanged, **_taken_apart(changed)}
 
 
-_apart = jax.jit(text.take_apart)
+_taken_apart = jax.jit(text.take_apart)

@@ -8,6 +8,9 @@
     score    one for each size of rows
 
 What varies from call to call are numbers in arrays, never shapes.
+
+A training loop may launch programs of its own from another thread meanwhile: each launch takes its
+turn (`sharding.LAUNCH`).
 """
 
 from collections.abc import Sequence
@@ -16,18 +19,20 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lingshu_jax.common import sharding, structs
+from lingshu_jax.common import metrics, sharding, structs
 from lingshu_jax.engines import jax_layout
 from lingshu_jax.models import generate as decoding
 from lingshu_jax.models import sampling, scoring
 
-# A device that computes faster than it reads weights takes several short prompts at once.
+# Several short prompts are read at once: weights are read once for all of them, and the products
+# are large enough for all cores of a CPU.
 TOKENS_AT_ONCE = 2048
+HOST, PREFILL, DECODE = "host", "prefill", "decode"  # what the time of a generation goes into
 
 _read = jax.jit(decoding.read, static_argnames="model")
 _empty = jax.jit(
     decoding.empty,
-    static_argnames=("model", "slots", "samples", "prompt_places", "new_places", "is_split"),
+    static_argnames=("model", "slots", "samples", "prompt_places", "new_places", "is_apart"),
 )
 _admit = jax.jit(decoding.admit, static_argnames="policy", donate_argnames="slots")
 _advance = jax.jit(decoding.advance, static_argnames="policy", donate_argnames="slots")
@@ -71,33 +76,42 @@ class Drawn(NamedTuple):
 class Programs:
     """Runs them under the mesh of the weights, and only meanwhile."""
 
-    def __init__(self, layout: jax_layout.Layout, policy: decoding.Policy):
+    def __init__(
+        self,
+        layout: jax_layout.Layout,
+        policy: decoding.Policy,
+        watch: metrics.Stopwatch | None = None,
+    ):
         """Compiles nothing yet.
 
         Args:
           layout: Weights and mesh.
           policy: Model, stop tokens and processors.
+          watch: Is told of prompts read and tokens decoded, and of what lies between.
         """
         self._layout, self._policy = layout, policy
+        self._watch = watch or metrics.Stopwatch(useful=())
         self.parts = sharding.batch_parts(layout.mesh)
 
     def rows_at_once(self, tokens: int) -> int:
-        """How many prompts of a size are read together: one on each part of the mesh, or more.
+        """How many rows of a size are scored together: one on each part of the mesh, or more.
+
+        On CPUs one: rows that are missing would cost as much as others.
 
         Args:
           tokens: Of each.
         """
-        return self.parts * (1 if self._layout.is_cpu else max(1, TOKENS_AT_ONCE // tokens))
+        return self.parts * (1 if self._layout.is_cpu else _several(tokens))
 
     def prompts_at_once(self, tokens: int, slots: int) -> int:
-        """The same where slots wait for it: at most a quarter of them, but one on each part.
+        """How many prompts of a size are read together: at most for a quarter of the slots.
 
         Args:
           tokens: Of each.
           slots: A multiple of the parts.
         """
         quarter = max(1, slots // (4 * self.parts)) * self.parts
-        return min(self.rows_at_once(tokens), quarter)
+        return min(self.parts * _several(tokens), quarter)
 
     def num_slots(self, rows: int, samples: int) -> int:
         """Slots of so many rows, or more, so that they divide over the mesh.
@@ -114,9 +128,9 @@ class Programs:
         Args:
           shape: Of all of them.
         """
-        with jax.set_mesh(self._layout.mesh):
-            is_split = self._layout.is_cpu
-            return _empty(self._policy.model, **shape._asdict(), is_split=is_split)
+        with jax.set_mesh(self._layout.mesh), sharding.LAUNCH:
+            is_apart = self._layout.is_cpu
+            return _empty(self._policy.model, **shape._asdict(), is_apart=is_apart)
 
     def admit(
         self,
@@ -137,10 +151,17 @@ class Programs:
           rules: Of each one's samples.
         """
         layout, policy = self._layout, self._policy
+        self._watch.lap(HOST)
         with jax.set_mesh(layout.mesh):
             placed = jax_layout.place(batch, layout.mesh)
-            prompts = _read(layout.params, placed, positions, model=policy.model)
-            return _admit(layout.decoder, slots, prompts, places, rules=rules, policy=policy)
+            with sharding.LAUNCH:
+                prompts = _read(layout.params, placed, positions, model=policy.model)
+            with sharding.LAUNCH:
+                slots = _admit(layout.decoder, slots, prompts, places, rules=rules, policy=policy)
+        # Decoding would wait for it anyway; so each has its own time.
+        jax.block_until_ready(slots)
+        self._watch.lap(PREFILL)
+        return slots
 
     def advance(
         self, slots: decoding.Slots, is_live: np.ndarray, *, steps: int, enough: int
@@ -153,7 +174,8 @@ class Programs:
           steps: Tokens a row at the most.
           enough: Free slots at which to come back earlier.
         """
-        with jax.set_mesh(self._layout.mesh):
+        self._watch.lap(HOST)
+        with jax.set_mesh(self._layout.mesh), sharding.LAUNCH:
             slots = _advance(
                 self._layout.decoder,
                 slots,
@@ -163,7 +185,9 @@ class Programs:
                 policy=self._policy,
             )
         fields: Sequence[Any] = [getattr(slots.answers, name) for name in Drawn._fields]
-        return slots, Drawn(*jax.device_get(fields))
+        drawn = Drawn(*jax.device_get(fields))
+        self._watch.lap(DECODE)
+        return slots, drawn
 
     def score(self, batch: structs.Batch) -> np.ndarray:
         """log p [P, T] of the tokens that have a weight, each given those before it.
@@ -173,5 +197,11 @@ class Programs:
         """
         with jax.set_mesh(self._layout.mesh):
             placed = jax_layout.place(batch, self._layout.mesh)
-            scored = _score(self._layout.params, placed, model=self._policy.model)
+            with sharding.LAUNCH:
+                scored = _score(self._layout.params, placed, model=self._policy.model)
         return np.asarray(jax.device_get(scored))
+
+
+def _several(tokens: int) -> int:
+    """Rows for each part of a mesh, a power of two: that often divides what waits."""
+    return 1 << (max(1, TOKENS_AT_ONCE // tokens).bit_length() - 1)

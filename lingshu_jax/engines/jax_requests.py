@@ -161,6 +161,14 @@ class Desk:
             patches=self._round_up(patches, MIN_PATCHES),
         )
 
+    def prompt_places(self, tokens: int) -> int:
+        """Places of a compiled cache that hold the longest prompt.
+
+        Args:
+          tokens: Of that prompt.
+        """
+        return self._round_up(tokens, MIN_TOKENS)
+
     def row(self, encoded: messages.Encoded, size: Size) -> dict[str, np.ndarray]:
         """One conversation as a row, its images decoded.
 

@@ -7,12 +7,13 @@
 
 A branch sees the trunk and itself (`models/attention.py`). Each begins with a copy of the prompt's
 last token, which is not on the trunk: the hidden state there is what predicts the first token of
-every continuation.
+every continuation. Where there are many, they fill several rows, each behind its own prompt.
 
 Axes: N tokens of a row.
 """
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -23,26 +24,33 @@ from lingshu_jax.engines import jax_programs, jax_requests, protocol
 from lingshu_jax.models import attention_masks
 
 BRANCHES = "branches"  # of the row's tokens, while it is being made
+# A row has no more behind its prompt, or one continuation. Attention costs the square of a row, and
+# a further row its prompt again.
+BRANCH_TOKENS = 2048
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A request to be scored.
+    """Continuations of a request to be scored in one row.
 
     Attributes:
-      place: Among the requests.
+      place: Of the request among all.
+      part: Which of its rows; 0 is the first.
+      parts: How many there are.
       encoded: Prompt and continuations; pixels are still files.
       spans: Where the tokens of each continuation stand.
       size: Of the program that reads it.
     """
 
     place: int
+    part: int
+    parts: int
     encoded: messages.Encoded
     spans: tuple[slice, ...]
     size: jax_requests.Size
 
     def scores(self, logprobs: np.ndarray) -> list[protocol.Score]:
-        """The answer.
+        """Of its continuations.
 
         Args:
           logprobs: Of the row's tokens [N].
@@ -56,8 +64,8 @@ class Job:
         ]
 
 
-def prepare(place: int, request: protocol.ScoreRequest, desk: jax_requests.Desk) -> Job:
-    """Checks and encodes a request.
+def prepare(place: int, request: protocol.ScoreRequest, desk: jax_requests.Desk) -> list[Job]:
+    """Checks and encodes a request: one row or more.
 
     Args:
       place: Among the requests.
@@ -71,20 +79,58 @@ def prepare(place: int, request: protocol.ScoreRequest, desk: jax_requests.Desk)
         prompt = desk.encode(request.messages, request.id)
         asked = [desk.ids(continuation) for continuation in request.continuations]
         desk.check_context(prompt.num_tokens, max(map(len, asked), default=0))
-    encoded, spans = fork(prompt, asked)
-    return Job(place, encoded, spans, desk.size(encoded))
+    rows = [fork(prompt, part) for part in _cut(asked)]
+    return [
+        Job(place, part, len(rows), encoded, spans, desk.size(encoded))
+        for part, (encoded, spans) in enumerate(rows)
+    ]
+
+
+def _cut(continuations: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
+    """The continuations of each row, in their order; of none one empty row."""
+    rows: list[list[Sequence[int]]] = [[]]
+    used = 0
+    for ids in continuations:
+        if rows[-1] and used + 1 + len(ids) > BRANCH_TOKENS:
+            rows.append([])
+            used = 0
+        rows[-1].append(ids)
+        used += 1 + len(ids)
+    return rows
 
 
 def run(
     jobs: Sequence[Job], programs: jax_programs.Programs, desk: jax_requests.Desk
-) -> Iterator[tuple[Job, list[protocol.Score] | errors.UserError]]:
-    """Scores requests, some of one size at a time.
+) -> Iterator[tuple[int, list[protocol.Score] | errors.UserError]]:
+    """Scores requests.
 
     Args:
-      jobs: In any order.
+      jobs: All rows of every request, in any order.
       programs: What the devices run.
       desk: Makes rows.
+
+    Yields:
+      The place of each request once, with its scores or why there are none.
     """
+    found: dict[int, dict[int, list[protocol.Score]]] = defaultdict(dict)
+    failed: set[int] = set()
+    for job, scored in _run_rows(jobs, programs, desk):
+        if job.place in failed:
+            continue
+        if isinstance(scored, errors.UserError):
+            failed.add(job.place)
+            yield job.place, scored
+            continue
+        found[job.place][job.part] = scored
+        if len(found[job.place]) == job.parts:
+            parts = found.pop(job.place)
+            yield job.place, [score for part in range(job.parts) for score in parts[part]]
+
+
+def _run_rows(
+    jobs: Sequence[Job], programs: jax_programs.Programs, desk: jax_requests.Desk
+) -> Iterator[tuple[Job, list[protocol.Score] | errors.UserError]]:
+    """Scores rows, some of one size at a time."""
     by_size: dict[jax_requests.Size, list[Job]] = {}
     for job in jobs:
         by_size.setdefault(job.size, []).append(job)

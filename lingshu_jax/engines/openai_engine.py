@@ -118,10 +118,7 @@ class OpenAIEngine:
         Raises:
           UserError: If it cannot be served, or breaks off.
         """
-        if request.sampling.n != 1:
-            raise errors.UserError(
-                f"request {request.id!r}: a stream has one answer, got n = {request.sampling.n}"
-            )
+        request.check_streamable()
         ready: queue.SimpleQueue[protocol.Delta | None] = queue.SimpleQueue()
 
         async def produce() -> None:

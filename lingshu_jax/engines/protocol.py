@@ -87,6 +87,14 @@ class Request:
     sampling: SamplingParams
     id: str = ""
 
+    def check_streamable(self) -> None:
+        """Raises UserError where more than one answer is asked for."""
+        if self.sampling.n != 1:
+            raise errors.UserError(
+                f"request {self.id!r}: n must be 1 where an answer is streamed, got "
+                f"{self.sampling.n}"
+            )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Completion:

@@ -233,8 +233,7 @@ class VllmEngine:
 
     def stream(self, request: protocol.Request) -> Iterator[protocol.Delta]:
         """As `protocol.Engine.stream`."""
-        if request.sampling.n != 1:
-            raise errors.UserError(f"request {request.id!r}: n must be 1, got {request.sampling.n}")
+        request.check_streamable()
         return self._deltas(self._job(0, request), request.sampling.stop)
 
     def close(self) -> None:

@@ -23,10 +23,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lingshu_jax.models import attention_masks
 
-# Queries and keys of a block. On two CPU cores 128 is the fastest for packed rows and as fast as
-# any for whole ones: the logits of a block stay in the cache. Other devices want fewer, larger
+# Queries and keys of a block. On two CPU cores 128 is the fastest where half of a document is
+# hidden by the causal order, and 256 where a frame is seen whole. Other devices want fewer, larger
 # products; 512 keeps the float32 logits of 28 heads at 29 MB.
-CPU_BLOCK, BLOCK = 128, 512
+CPU_BLOCK, CPU_BLOCK_CAUSAL, BLOCK = 256, 128, 512
 # Ids fall into so many classes when blocks are compared; ids that share one cost a block in vain.
 # It is a prime so that the branches of one segment fall apart.
 ID_CLASSES = 509
@@ -55,7 +55,7 @@ def _attend(arrays: tuple[Array, ...], causal: bool) -> Array:
 
 
 def _forward(arrays, causal):
-    out, log_sums = _by_platform(functools.partial(_forward_blocks, causal=causal), arrays)
+    out, log_sums = _by_platform(_forward_blocks, arrays, causal=causal)
     out, log_sums = (
         checkpoint_name(x, name) for x, name in zip((out, log_sums), SAVED, strict=True)
     )
@@ -66,18 +66,19 @@ def _backward(causal, kept, d_out):
     arrays, out, log_sums = kept
     # float32: what every probability of a query is lowered by.
     lowered = jnp.sum(d_out.astype(jnp.float32) * out.astype(jnp.float32), axis=-1)
-    run = functools.partial(_backward_blocks, causal=causal)
-    return ((*_by_platform(run, arrays, d_out, log_sums, lowered), None, None),)
+    grads = _by_platform(_backward_blocks, arrays, d_out, log_sums, lowered, causal=causal)
+    return ((*grads, None, None),)
 
 
 _attend.defvjp(_forward, _backward)
 
 
-def _by_platform(run: Callable[..., Any], *arrays: Any) -> Any:
+def _by_platform(run: Callable[..., Any], *arrays: Any, causal: bool) -> Any:
     """`run` with the block of the platform that the program is compiled for."""
+    run = functools.partial(run, causal=causal)
     return jax.lax.platform_dependent(
         *arrays,
-        cpu=functools.partial(run, block=CPU_BLOCK),
+        cpu=functools.partial(run, block=CPU_BLOCK_CAUSAL if causal else CPU_BLOCK),
         default=functools.partial(run, block=BLOCK),
     )
 

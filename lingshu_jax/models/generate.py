@@ -22,8 +22,6 @@ from jaxtyping import Array, Bool, Float, Int
 from lingshu_jax.common import sharding, structs
 from lingshu_jax.models import kv_cache, layers, qwen2_5_vl, sampling, text
 
-_KEYS_AND_VALUES = ("keys", "values", "new_keys", "new_values")
-
 
 class Policy(NamedTuple):
     """What decides the next token, and when a row ends; compiled into every program.
@@ -136,7 +134,7 @@ def empty(
     samples: int,
     prompt_places: int,
     new_places: int,
-    is_split: bool = False,
+    is_apart: bool = False,
 ) -> Slots:
     """Slots without requests.
 
@@ -144,9 +142,10 @@ def empty(
       model: The model.
       slots: R.
       samples: J.
-      prompt_places: S, of a power of two.
+      prompt_places: S.
       new_places: U, of a power of two.
-      is_split: Whether layers are kept apart, as `split` does with the parameters.
+      is_apart: Whether each layer's keys and values are arrays of their own, for parameters that
+        `text.take_apart` took apart.
     """
     cache = kv_cache.empty(
         model.size.text,
@@ -160,19 +159,7 @@ def empty(
     rules = jax.tree.map(jnp.asarray, sampling.make(rows, max_new_tokens=0))
     prompts = jnp.full((slots, prompt_places), -1, jnp.int32)
     answers = _begin(rules, prompts, jnp.zeros(rows, jnp.int32), new_places)
-    return _placed(Slots(cache=_split_cache(cache) if is_split else cache, answers=answers))
-
-
-def split(params: layers.Params) -> layers.Params:
-    """Parameters with the text layers taken apart, a copy of them.
-
-    On CPUs reading a layer from the stack would copy it at every step; apart, they make a longer
-    program.
-
-    Args:
-      params: The model's.
-    """
-    return {**params, "text": text.take_apart(params["text"])}
+    return _placed(Slots(cache=kv_cache.take_apart(cache) if is_apart else cache, answers=answers))
 
 
 def admit(
@@ -208,8 +195,8 @@ def admit(
         return stack.at[index].set(new.astype(stack.dtype), mode="drop", unique_indices=True)
 
     answers = jax.tree_util.tree_map_with_path(put, slots.answers, fresh)
-    is_split = isinstance(slots.cache.keys, tuple)
-    read = _split_cache(prompts.cache) if is_split else prompts.cache
+    is_apart = isinstance(slots.cache.keys, tuple)
+    read = kv_cache.take_apart(prompts.cache) if is_apart else prompts.cache
     cache = kv_cache.insert(slots.cache, read, places)
     return _placed(Slots(cache=cache, answers=answers))
 
@@ -247,7 +234,7 @@ def advance(
     """Decodes up to so many tokens of every row, until enough slots are free or all are.
 
     Args:
-      params: The model's parameters, or what `split` made of them.
+      params: The model's parameters; its text layers may be apart (`text.take_apart`).
       slots: With their first tokens drawn.
       is_live: False ends a row, whatever it has drawn.
       steps: Tokens a row at the most.
@@ -283,7 +270,7 @@ def advance(
 
 
 @functools.partial(
-    jax.jit, static_argnames=("model", "samples", "capacity", "stop_ids", "is_split")
+    jax.jit, static_argnames=("model", "samples", "capacity", "stop_ids", "is_apart")
 )
 def generate(
     params: layers.Params,
@@ -295,9 +282,13 @@ def generate(
     samples: int,
     capacity: int,
     stop_ids: tuple[int, ...],
-    is_split: bool = False,
+    is_apart: bool = False,
 ) -> Answers:
     """All of it as one program, for prompts that begin together and fill the slots.
+
+    The engine runs the same functions as programs of their own, so that slots can be refilled
+    between them. This one is for who has a batch of prompts and no engine: the comparisons with
+    transformers, of logits and of speed, and what tests look for in a compiled program.
 
     Args:
       params: The model's parameters, best in the compute dtype: others are cast at every step.
@@ -308,7 +299,7 @@ def generate(
       samples: Continuations a prompt.
       capacity: U, the longest continuation that fits the compiled program.
       stop_ids: Tokens that end a row.
-      is_split: Whether decoding takes the layers apart first; see `split`.
+      is_apart: Whether `text.take_apart` comes first; on CPUs decoding is faster so.
 
     Returns:
       R * samples rows.
@@ -322,9 +313,10 @@ def generate(
         samples=samples,
         prompt_places=places,
         new_places=capacity,
-        is_split=is_split,
+        is_apart=is_apart,
     )
-    params = split(params) if is_split else params
+    if is_apart:
+        params = {**params, "text": text.take_apart(params["text"])}
     slots = admit(params, slots, prompts, jnp.arange(count), rules=rules, policy=policy)
     is_live = jnp.ones(count * samples, bool)
     whole = jnp.int32(capacity)
@@ -401,7 +393,7 @@ def _placed_cache(cache: kv_cache.Cache) -> kv_cache.Cache:
 
     return dataclasses.replace(
         cache,
-        **{name: jax.tree.map(place, getattr(cache, name)) for name in _KEYS_AND_VALUES},
+        **{name: jax.tree.map(place, getattr(cache, name)) for name in kv_cache.KEYS_AND_VALUES},
         lengths=sharding.constrain(cache.lengths, "batch"),
         new_lengths=sharding.constrain(cache.new_lengths, "batch"),
     )
@@ -410,8 +402,3 @@ def _placed_cache(cache: kv_cache.Cache) -> kv_cache.Cache:
 def _logits(params: Any, hidden: Array, model: qwen2_5_vl.Qwen2_5_VL) -> Array:
     logits = qwen2_5_vl.apply(model, params, hidden, method=model.logits)
     return sharding.constrain(logits, "batch", "vocab")
-
-
-def _split_cache(cache: kv_cache.Cache) -> kv_cache.Cache:
-    parts = {name: layers.split_stack(getattr(cache, name)) for name in _KEYS_AND_VALUES}
-    return dataclasses.replace(cache, **parts)

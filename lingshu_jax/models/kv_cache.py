@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from lingshu_jax.models import sizes
+from lingshu_jax.models import layers, sizes
+
+KEYS_AND_VALUES = ("keys", "values", "new_keys", "new_values")
 
 
 @flax.struct.dataclass
@@ -26,7 +28,7 @@ class Cache:
 
     Prompts stand apart from what follows them: a prompt is kept once for all of its samples and
     never written again. Each row counts its own new tokens, so that rows may begin at different
-    times. Keys and values may be taken apart by `layers.split_stack`, as the layers' parameters.
+    times. `take_apart` gives each layer arrays of its own, as `text.take_apart` its parameters.
 
     Attributes:
       keys: Rotated keys of the prompts [L, R, K, H, S], heads before places.
@@ -79,6 +81,16 @@ def empty(
         new_values=room(rows, new_places),
         new_lengths=jnp.zeros(rows, jnp.int32),
     )
+
+
+def take_apart(cache: Cache) -> Cache:
+    """The same with a tuple of layers in the place of each stack of keys or values.
+
+    Args:
+      cache: Of stacks.
+    """
+    parts = {name: layers.split_stack(getattr(cache, name)) for name in KEYS_AND_VALUES}
+    return dataclasses.replace(cache, **parts)
 
 
 def put(

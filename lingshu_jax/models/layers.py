@@ -22,7 +22,7 @@ from lingshu_jax.models import axes
 
 Params = dict[str, Any]
 ADAPTER = ("lora_a", "lora_b", "lora_scale")  # beside a kernel; models/lora.py makes them
-TURNED = "kernel_turned"  # in the place of a kernel; `turn_kernels` makes it
+TRANSPOSED = "kernel_transposed"  # in the place of a kernel; `transpose_kernels` makes it
 
 # What blocks name for the policies: their input; rotated queries and keys, values; what attention
 # gives, with the log-sum-exp of each query; the same projected; the products inside the MLP.
@@ -83,19 +83,19 @@ class Dense(nn.Module):
         return out.reshape(*batch, *out.shape[1:])
 
     def _apply(self, inputs: Float[Array, "..."]) -> Float[Array, "..."]:
-        is_turned = self.has_variable("params", TURNED)
-        out = self._turned_product(inputs) if is_turned else self.product(inputs)
+        is_transposed = self.has_variable("params", TRANSPOSED)
+        out = self._transposed_product(inputs) if is_transposed else self.product(inputs)
         if not self.has_variable("params", ADAPTER[0]):
             return out
         a, b, scale = (self.get_variable("params", name).astype(out.dtype) for name in ADAPTER)
         low = jnp.tensordot(inputs.astype(out.dtype), a, a.ndim - 1) * scale
         return out + jnp.tensordot(low, b, 1)
 
-    def _turned_product(self, inputs: Float[Array, "..."]) -> Float[Array, "..."]:
-        kernel = self.get_variable("params", TURNED)
+    def _transposed_product(self, inputs: Float[Array, "..."]) -> Float[Array, "..."]:
+        kernel = self.get_variable("params", TRANSPOSED)
         batch = inputs.shape[: inputs.ndim - np.size(self.axis)]
         x = inputs.reshape(-1, kernel.shape[1])
-        out = product_of_turned(kernel.astype(self.dtype), x.astype(self.dtype))
+        out = product_of_transposed(kernel.astype(self.dtype), x.astype(self.dtype))
         features = (self.features,) if isinstance(self.features, int) else self.features
         out = out.reshape(*batch, *features)
         if not self.use_bias:
@@ -191,7 +191,7 @@ def split_stack(tree: Any) -> tuple[Any, ...]:
     return tuple(jax.tree.map(operator.itemgetter(place), tree) for place in places)
 
 
-def turn_kernels(layer: Params, module: str) -> Params:
+def transpose_kernels(layer: Params, module: str) -> Params:
     """One layer, or a stack of depth 1, with each kernel's outputs first.
 
     With few rows a product on a CPU reads the kernel as it lies.
@@ -203,20 +203,20 @@ def turn_kernels(layer: Params, module: str) -> Params:
     Returns:
       Kernels [1, F, D] under another name, everything else as it is.
     """
-    turned: Params = {}
+    changed: Params = {}
     for name, leaf in layer.items():
         if isinstance(leaf, dict):
-            turned[name] = turn_kernels(leaf, f"{module}/{name}")
+            changed[name] = transpose_kernels(leaf, f"{module}/{name}")
         elif name != "kernel":
-            turned[name] = leaf
+            changed[name] = leaf
         else:
             stack, inputs = axes.split_kernel(module, leaf.shape)
             flat = leaf.reshape(*stack, math.prod(inputs), -1)
-            turned[TURNED] = jnp.swapaxes(flat, -1, -2)
-    return turned
+            changed[TRANSPOSED] = jnp.swapaxes(flat, -1, -2)
+    return changed
 
 
-def product_of_turned(
+def product_of_transposed(
     kernel: Float[Array, "F D"], x: Float[Array, "B D"], dtype: Any = None
 ) -> Float[Array, "B F"]:
     """x W for a W whose outputs come first, by the product W x.

@@ -110,12 +110,12 @@ class Qwen2_5_VL(nn.Module):
                 f"...D,{head}->...V", hidden, kernel, preferred_element_type=jnp.float32
             )
 
-        def turned(hidden: Array, kernel: Array) -> Array:
+        def transposed(hidden: Array, kernel: Array) -> Array:
             rows = hidden.reshape(-1, hidden.shape[-1])
-            out = layers.product_of_turned(kernel, rows, jnp.float32)
+            out = layers.product_of_transposed(kernel, rows, jnp.float32)
             return out.reshape(*hidden.shape[:-1], -1)
 
-        on_cpu = turned if self.text.is_vocab_first else product
+        on_cpu = transposed if self.text.is_vocab_first else product
         logits: Any = jax.lax.platform_dependent(hidden, kernel, cpu=on_cpu, default=product)
         return logits
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 from lingshu_jax.common import sharding
 from lingshu_jax.models import attention, attention_cached, kv_cache, layers, rope, sizes
 
-TURNED_HEAD = "head_turned"  # in the place of the head; `take_apart` makes it
+TRANSPOSED_HEAD = "head_transposed"  # in the place of the head; `take_apart` makes it
 
 
 class Attention(nn.Module):
@@ -139,7 +139,7 @@ class Decoder(nn.Module):
         )
         self.layers = layers.stack(self, "layers", block, size.num_layers, *example)
         self.norm = layers.RMSNorm(size.rms_norm_eps, self.param_dtype)
-        self.is_vocab_first = size.tie_embeddings or self.has_variable("params", TURNED_HEAD)
+        self.is_vocab_first = size.tie_embeddings or self.has_variable("params", TRANSPOSED_HEAD)
         if not self.is_vocab_first:
             self.head = self.param(
                 "head",
@@ -212,10 +212,10 @@ class Decoder(nn.Module):
         return self.norm(x), cache
 
     def head_kernel(self) -> Float[Array, "D V"] | Float[Array, "V D"]:
-        """The output head as it is stored; V first where it is the embedding, or turned."""
+        """The output head as it is stored; V first where it is the embedding, or transposed."""
         if self.size.tie_embeddings:
             return self.embed.embedding
-        return self.get_variable("params", TURNED_HEAD) if self.is_vocab_first else self.head
+        return self.get_variable("params", TRANSPOSED_HEAD) if self.is_vocab_first else self.head
 
     def _run(self, x, positions, segments, *, keep_cache) -> tuple[Array, Any]:
         angles = self._angles(positions)
@@ -254,8 +254,9 @@ def take_apart(params: layers.Params) -> layers.Params:
     """
     apart = dict(params)
     apart["layers"] = tuple(
-        layers.turn_kernels(layer, "text/layers") for layer in layers.split_stack(params["layers"])
+        layers.transpose_kernels(layer, "text/layers")
+        for layer in layers.split_stack(params["layers"])
     )
     if "head" in apart:
-        apart[TURNED_HEAD] = apart.pop("head").T
+        apart[TRANSPOSED_HEAD] = apart.pop("head").T
     return apart

@@ -74,6 +74,19 @@ def test_every_image_and_question_is_another(tmp_path: pathlib.Path) -> None:
     assert hf.read_config(tmp_path).text.vocab_size == engines_work.CHECK_SIZE.text.vocab_size
 
 
+@pytest.mark.parametrize("sides", ["ours,foo", "vllm", ""])
+def test_sides_are_known_and_ours_is_among_them(
+    sides: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        engines.main([f"--sides={sides}"])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(
+        "--sides: must be some of ours, vllm, vllm_compiled, transformers, ours among them, got "
+        f"{sides!r}"
+    )
+
+
 def check(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
     with pytest.raises(SystemExit) as ended:
         engines.main(["--check", *argv])

@@ -7,6 +7,7 @@ Six rows: six slots of one answer, or two of three; these two shapes serve nearl
 
 import dataclasses
 import pathlib
+import time
 from typing import Any
 
 import jax
@@ -75,6 +76,17 @@ def tokens_of(answers: list[list[protocol.Completion]]) -> list[list[tuple[int, 
 def test_it_is_an_engine(engine: jax_engine.JaxEngine) -> None:
     assert isinstance(engine, protocol.Engine)
     assert engine.size == small.SIZE
+
+
+def test_the_seconds_of_a_generation_are_told_by_part(engine: jax_engine.JaxEngine) -> None:
+    engine.take_seconds()
+    before = time.perf_counter()
+    engine.generate(several()[:2])
+    elapsed, seconds = time.perf_counter() - before, engine.take_seconds()
+    assert {"prefill", "decode", "host"} <= set(seconds) <= {"prefill", "decode", "host", "sync"}
+    assert min(seconds["prefill"], seconds["decode"]) > 0
+    assert sum(seconds.values()) == pytest.approx(elapsed, rel=0.05, abs=0.02)
+    assert engine.take_seconds() == {}
 
 
 def test_answers_come_in_the_order_of_the_requests(

@@ -119,6 +119,32 @@ def test_a_score_depends_on_no_other(
         np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-5)
 
 
+def test_many_continuations_fill_several_rows(
+    engine: jax_engine.JaxEngine,
+    scored: list[list[protocol.Score]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+) -> None:
+    """Nothing of the answers changes; an image that cannot be read is told once."""
+    path = tmp_path / "half.png"
+    picture(0).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    half = asked("x", "yes", "no", "perhaps not", images=(str(path),), id="half")
+    monkeypatch.setattr(jax_scoring, "BRANCH_TOKENS", 7)
+    desk = engine._desk()
+    jobs = [jax_scoring.prepare(place, one, desk) for place, one in enumerate(several())]
+    # The first has 3 + 1, 2 + 1 and, longer than a row may be, 11 + 1 tokens.
+    assert [[len(job.spans) for job in rows] for rows in jobs] == [[2, 1], [1, 2], [1], [0], [1]]
+    told: list[tuple[int, Any]] = []
+    again = engine.score([half, *several()], on_result=lambda *one: told.append(one))
+    assert sorted(place for place, _ in told) == list(range(6))
+    assert again[0] == [] and isinstance(dict(told)[0], protocol.Failure)
+    for one, other in zip(again[1:], scored, strict=True):
+        assert [score.tokens for score in one] == [score.tokens for score in other]
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-5)
+
+
 def test_sampled_answers_score_as_they_were_drawn(engine: jax_engine.JaxEngine) -> None:
     request = test_jax_engine.request("tell", image=picture(3), seed=4, n=3)
     drawn = jax_engine.JaxEngine(engine._params, small.MODEL, engine.encoder, rows=6).generate(

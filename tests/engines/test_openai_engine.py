@@ -413,7 +413,7 @@ def test_a_stream_that_breaks_is_named(
 
 
 def test_a_stream_has_one_answer(make: Make) -> None:
-    with pytest.raises(errors.UserError, match="n = 2"):
+    with pytest.raises(errors.UserError, match="n must be 1 .*, got 2"):
         next(make().stream(ask("q", n=2)))
 
 

@@ -137,6 +137,8 @@ def test_slots_and_prompts_are_as_many_as_divide() -> None:
     assert [programs(8).num_slots(*case) for case in ((32, 4), (32, 6), (4, 8))] == [8, 8, 4]
     assert [programs(1).num_slots(*case) for case in ((32, 4), (4, 8))] == [8, 1]
     assert programs(8).rows_at_once(128) == 4 and programs(1).rows_at_once(128) == 1
+    assert [programs(1).prompts_at_once(320, slots) for slots in (32, 8, 1)] == [4, 2, 1]
+    assert [programs(1).prompts_at_once(tokens, 128) for tokens in (128, 4096)] == [16, 1]
     assert programs(8).prompts_at_once(128, 8) == 4
 
 

@@ -140,7 +140,7 @@ def make_batch(
 
 
 quick_generate = compiled_quickly(
-    static_argnames=("model", "samples", "capacity", "stop_ids", "is_split")
+    static_argnames=("model", "samples", "capacity", "stop_ids", "is_apart")
 )(generate.generate)
 
 

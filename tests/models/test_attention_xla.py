@@ -34,7 +34,8 @@ CASES = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention_xla, "CPU_BLOCK", BLOCK)
+    for name in ("CPU_BLOCK", "CPU_BLOCK_CAUSAL"):
+        monkeypatch.setattr(attention_xla, name, BLOCK)
 
 
 def make_ids(rows: Rows) -> jax.Array:

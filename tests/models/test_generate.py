@@ -39,7 +39,7 @@ def run(
     *,
     samples: int = 1,
     model: qwen2_5_vl.Qwen2_5_VL = small.MODEL,
-    is_split: bool = False,
+    is_apart: bool = False,
 ) -> generate.Answers:
     out = goldens.quick_generate(
         params,
@@ -50,7 +50,7 @@ def run(
         samples=samples,
         capacity=CAPACITY,
         stop_ids=STOPS,
-        is_split=is_split,
+        is_apart=is_apart,
     )
     return jax.tree.map(np.asarray, out)
 
@@ -158,9 +158,9 @@ def test_layers_taken_apart_give_the_same(
     params: layers.Params, prompts: list[messages.Encoded], drawn: generate.Answers
 ) -> None:
     options = rules(1.0, range(6))
-    split = run(params, prompts, options, samples=SAMPLES, is_split=True)
-    np.testing.assert_array_equal(split.tokens, drawn.tokens)
-    np.testing.assert_allclose(split.logprobs, drawn.logprobs, atol=1e-5)
+    apart = run(params, prompts, options, samples=SAMPLES, is_apart=True)
+    np.testing.assert_array_equal(apart.tokens, drawn.tokens)
+    np.testing.assert_allclose(apart.logprobs, drawn.logprobs, atol=1e-5)
 
 
 def test_a_group_equals_requests_of_their_own(

@@ -146,8 +146,8 @@ def test_recomputed_blocks_compute_the_same(remat: str) -> None:
     assert goldens.gap(ours, hidden(lora.merge(params), make_batch())) < TOLERANCE
 
 
-@pytest.mark.parametrize("is_split", [False, True])
-def test_decoding_equals_that_of_the_merged_model(is_split: bool) -> None:
+@pytest.mark.parametrize("is_apart", [False, True])
+def test_decoding_equals_that_of_the_merged_model(is_apart: bool) -> None:
     rng = np.random.default_rng(1)
     prompts = [[small.sequence(rng, pictures=[(56, 84)], answer=3)], [small.sequence(rng)]]
     batch = small.make_batch(prompts)
@@ -164,7 +164,7 @@ def test_decoding_equals_that_of_the_merged_model(is_split: bool) -> None:
             samples=2,
             capacity=8,
             stop_ids=(small.SIZE.special.im_end,),
-            is_split=is_split,
+            is_apart=is_apart,
         )
         for tree in (params, lora.merge(params), lora.strip(params))
     ]

@@ -67,19 +67,14 @@ def request(row: dict[str, Any], **sampling: Any) -> protocol.Request:
 def ask(
     engine: vllm_engine.VllmEngine, rows: list[dict[str, Any]], **sampling: Any
 ) -> list[dict[str, Any]]:
-    """One answer a row, in the form of `ask.py`, with text and log-probabilities."""
+    """One answer a row with everything in it.
+
+    The prompts are not told: the engine refuses a request of which vLLM makes other ids.
+    """
     groups = engine.generate([request(row, **sampling) for row in rows])
-    prompts = [
-        engine.encoder.encode(row["messages"], train=False, generation_prompt=True) for row in rows
-    ]
     return [
-        {
-            "id": row["id"],
-            # The engine refuses a request of which vLLM makes other ids.
-            "prompt_tokens": prompt.tokens.tolist(),
-            **dataclasses.asdict(answer),
-        }
-        for row, prompt, (answer,) in zip(rows, prompts, groups, strict=True)
+        {"id": row["id"], **dataclasses.asdict(answer)}
+        for row, (answer,) in zip(rows, groups, strict=True)
     ]
 
 

@@ -91,7 +91,7 @@ def server(
 
 
 def ask_server(server: vllm_server.Server, asked: Asked) -> list[dict[str, Any]]:
-    """The OpenAI engine's answers, in the form of `ask.py`."""
+    """The OpenAI engine's answers, in the form of `ask.py`, without the prompts."""
     options = openai_options.Options(base_url=server.base_url, dialect="vllm")
     engine = openai_engine.OpenAIEngine(server.model, options=options)
     requests = [
@@ -107,11 +107,10 @@ def ask_server(server: vllm_server.Server, asked: Asked) -> list[dict[str, Any]]
     return [
         {
             "id": row["id"],
-            "prompt_tokens": ours.prompt_tokens,
             "tokens": list(answer.tokens),
             "finish_reason": answer.finish_reason,
         }
-        for row, ours, (answer,) in zip(asked.rows, asked.ours, groups, strict=True)
+        for row, (answer,) in zip(asked.rows, groups, strict=True)
     ]
 
 

@@ -72,6 +72,7 @@ def exported(
 
 @pytest.mark.parametrize("library", ["vllm", "transformers"])
 def test_offline_answers_are_ours(exported: Exported, library: str) -> None:
+    answers.check_prompts(exported.ours, exported.theirs[library])
     answers.check_equal(exported.ours, exported.theirs[library])
 
 
@@ -108,5 +109,7 @@ def test_the_server_answers_as_we_do(
     entry = ENTRIES[exported.name]
     with server.running(side_python("vllm"), exported.folder, entry=entry) as port:
         for at_once in (1, AT_ONCE):
-            answers.check_equal(exported.ours, server.ask(port, exported.rows, at_once=at_once))
+            theirs = server.ask(port, exported.rows, at_once=at_once)
+            answers.check_prompts(exported.ours, theirs)
+            answers.check_equal(exported.ours, theirs)
     assert not server.is_healthy(port)
