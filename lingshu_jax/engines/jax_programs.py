@@ -158,8 +158,6 @@ class Programs:
                 prompts = _read(layout.params, placed, positions, model=policy.model)
             with sharding.LAUNCH:
                 slots = _admit(layout.decoder, slots, prompts, places, rules=rules, policy=policy)
-        # Decoding would wait for it anyway; so each has its own time.
-        jax.block_until_ready(slots)
         self._watch.lap(PREFILL)
         return slots
 
@@ -175,6 +173,9 @@ class Programs:
           enough: Free slots at which to come back earlier.
         """
         self._watch.lap(HOST)
+        # Decoding would wait for the prompts anyway; so each has its own time.
+        jax.block_until_ready(slots)
+        self._watch.lap(PREFILL)
         with jax.set_mesh(self._layout.mesh), sharding.LAUNCH:
             slots = _advance(
                 self._layout.decoder,
