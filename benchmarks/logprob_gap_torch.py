@@ -7,15 +7,13 @@
 One conversation at a time, SDPA. Needs torch and transformers, nothing of this package.
 """
 
-import argparse
-import json
 import pathlib
 from typing import Any
 
 import torch
 import transformers
 
-from benchmarks import engines_vllm
+from benchmarks import engines_vllm, logprob_gap_sides
 
 
 class Engine:
@@ -81,24 +79,15 @@ class Engine:
         return {"tokens": tokens[:length], "logprobs": logprobs[:length]}
 
 
-def main() -> None:
-    """Asks every checkpoint in every dtype."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--work", type=pathlib.Path, required=True)
-    flags = parser.parse_args()
-    work = json.loads((flags.work / "work.json").read_text())
-    found: dict[str, Any] = {}
-    for checkpoint in work["checkpoints"]:
-        rows = json.loads((flags.work / checkpoint / "requests.json").read_text())
-        for dtype in work["dtypes"]:
-            engine = Engine(flags.work / checkpoint / "exported", dtype)
-            torch.manual_seed(0)
-            found.setdefault(checkpoint, {})[dtype] = {
-                "sampled": [engine.answer(row, samples=work["samples"]) for row in rows],
-                "greedy": [engine.answer(row, samples=0) for row in rows],
-            }
-    (flags.work / "transformers.json").write_text(json.dumps(found))
+def answer(folder: pathlib.Path, dtype: str, rows: list[Any], samples: int) -> dict[str, Any]:
+    """As `logprob_gap_sides.serve` asks."""
+    engine = Engine(folder, dtype)
+    torch.manual_seed(0)
+    return {
+        "sampled": [engine.answer(row, samples=samples) for row in rows],
+        "greedy": [engine.answer(row, samples=0) for row in rows],
+    }
 
 
 if __name__ == "__main__":
-    main()
+    logprob_gap_sides.serve("transformers", answer)

@@ -5,12 +5,11 @@
 PYTHONPATH=. VLLM_PYTHON -m benchmarks.logprob_gap_vllm --work=DIR
 """
 
-import argparse
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks import logprob_gap_sides
 from lingshu_jax.engines import protocol, vllm_engine
 
 CACHE_BYTES = 128 * 2**20  # of keys and values
@@ -48,28 +47,19 @@ def ask(engine: protocol.Generator, rows: Sequence[dict[str, Any]], samples: int
     return answers
 
 
-def main() -> None:
-    """Asks every checkpoint in every dtype."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--work", type=pathlib.Path, required=True)
-    flags = parser.parse_args()
-    work = json.loads((flags.work / "work.json").read_text())
-    found: dict[str, Any] = {}
-    for checkpoint in work["checkpoints"]:
-        rows = json.loads((flags.work / checkpoint / "requests.json").read_text())
-        for dtype in work["dtypes"]:
-            engine = vllm_engine.VllmEngine.from_folder(
-                flags.work / checkpoint / "exported",
-                dtype=dtype,
-                max_images=MAX_IMAGES,
-                max_model_len=MAX_TOKENS,
-                options={"enforce_eager": True, "kv_cache_memory_bytes": CACHE_BYTES},
-            )
-            answers = ask(engine, rows, work["samples"])
-            found.setdefault(checkpoint, {})[dtype] = answers
-            engine.close()
-    (flags.work / "vllm.json").write_text(json.dumps(found))
+def answer(folder: pathlib.Path, dtype: str, rows: list[Any], samples: int) -> dict[str, Any]:
+    """As `logprob_gap_sides.serve` asks."""
+    engine = vllm_engine.VllmEngine.from_folder(
+        folder,
+        dtype=dtype,
+        max_images=MAX_IMAGES,
+        max_model_len=MAX_TOKENS,
+        options={"enforce_eager": True, "kv_cache_memory_bytes": CACHE_BYTES},
+    )
+    answers = ask(engine, rows, samples)
+    engine.close()
+    return answers
 
 
 if __name__ == "__main__":
-    main()
+    logprob_gap_sides.serve("vllm", answer)

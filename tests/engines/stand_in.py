@@ -3,15 +3,19 @@
 """An engine without a model, which answers out of order and fails where a row asks for it."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from lingshu_jax.common import errors
-from lingshu_jax.engines import protocol
+from lingshu_jax.common import cli, errors
+from lingshu_jax.engines import protocol, registry
 
 
 class StandIn:
@@ -118,3 +122,24 @@ def _score(request: protocol.ScoreRequest) -> list[protocol.Score] | protocol.Fa
         tokens = tuple(continuation.encode("utf-8", "surrogatepass")) if is_text else continuation
         found.append(protocol.Score(tokens=tokens, logprobs=(-0.25,) * len(tokens)))
     return found
+
+
+def start(
+    module: str, log: pathlib.Path, seconds: float, flags: Sequence[str]
+) -> subprocess.Popen[str]:
+    """Starts a module of the tests that calls `serve`, with its log, seconds and the flags."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, str(log), str(seconds), *flags],
+        cwd=pathlib.Path(__file__).resolve().parents[2],
+        env={**os.environ, "PYTHONPATH": "."},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def serve(kind: type[StandIn], entry: ModuleType) -> None:
+    """Runs a command with an engine of this kind in the place of any other."""
+    engine = kind(log=pathlib.Path(sys.argv.pop(1)), seconds=float(sys.argv.pop(1)))
+    registry.Choice.make = lambda _: engine
+    cli.run(entry.main, entry.define_flags)

@@ -7,14 +7,11 @@
 `LOG` gets the id of each row when it is asked, `SECONDS` go by before each answer.
 """
 
-import os
 import pathlib
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 
-from lingshu_jax.common import cli
-from lingshu_jax.engines import protocol, registry
+from lingshu_jax.engines import protocol
 from lingshu_jax.rl import prepare
 from tests.engines import stand_in
 
@@ -56,17 +53,8 @@ def _numbers(text: str) -> Iterator[str]:
 
 def start(log: pathlib.Path, seconds: float, *flags: str) -> subprocess.Popen[str]:
     """Starts the command."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.rl.trying", str(log), str(seconds), *flags],
-        cwd=pathlib.Path(__file__).resolve().parents[2],
-        env={**os.environ, "PYTHONPATH": "."},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return stand_in.start("tests.rl.trying", log, seconds, flags)
 
 
 if __name__ == "__main__":
-    engine = Knowing(log=pathlib.Path(sys.argv.pop(1)), seconds=float(sys.argv.pop(1)))
-    registry.Choice.make = lambda _: engine
-    cli.run(prepare.main, prepare.define_flags)
+    stand_in.serve(Knowing, prepare)
