@@ -19,6 +19,7 @@ from lingshu_jax.common import metrics, sharding
 from lingshu_jax.rl import pending
 from lingshu_jax.stages import initial, optim
 from tests import small
+from tests.distributed import processes
 from tests.kill import small_recipe
 
 pytestmark = pytest.mark.kill
@@ -110,3 +111,28 @@ def test_a_run_killed_while_it_samples_goes_on_bit_by_bit(
     assert sum(row["groups/left_out"] for row in numbers(whole)) > 0, "dynamic sampling was idle"
     assert len({row["loss"] for row in numbers(whole)}) == steps, "no two steps are alike"
     print(f"\n{kills} kills, {reused} rollouts used again; {steps} steps bit-identical")
+
+
+def test_two_processes_sample_and_learn_what_one_does(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    runs = []
+    for count in (1, 2):
+        workdir = tmp_path / f"{count}"
+        flags = [f"--config=tests/kill/small_rl.py:{folder}", f"--workdir={workdir}"]
+        logs = tmp_path / f"logs{count}"
+        flags.append("--config.steps=4")
+        with processes.joined(count, "lingshu_jax.train", flags, folder=logs) as group:
+            group.finish(300)
+        runs.append((metrics.read_rows(workdir), rollouts(workdir)))
+    (alone, sampled), (together, sampled_together) = runs
+    assert [*sampled] == [*sampled_together] and len(alone) == len(together) == 4
+    texts = [
+        [json.loads(line)["completion"] for file in batch.values() for line in file.splitlines()]
+        for batch in (sampled, sampled_together)
+    ]
+    assert texts[0] == texts[1] and len(set(texts[0])) > len(texts[0]) // 2
+    for name in ("loss", "grad_norm", "reward/total", "entropy"):
+        one, two = ([row[name] for row in rows] for rows in (alone, together))
+        np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6)
+        assert len(set(one)) > 1, "nothing moved"
