@@ -31,7 +31,9 @@ ORIGIN := $(shell $(PYTHON) -c 'import sys; print(sys.version, sys.prefix)' 2>/d
 KEY := $(shell echo '$(ORIGIN) $(CURDIR) $(EXTRAS)' | cksum | cut -d ' ' -f 1)
 
 PIP_INSTALL = -m pip --disable-pip-version-check install $(if $(CI),--quiet --progress-bar off)
-PYTEST_FLAGS := $(if $(CI),--quiet)
+# A worker that dies ends the run: pytest-xdist may wait for ever for the files of one that it
+# starts in its place.
+PYTEST_FLAGS := --max-worker-restart 0 $(if $(CI),--quiet)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile

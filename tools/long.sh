@@ -16,7 +16,7 @@ flags=()
 [[ -z "${REDUCED:-}" ]] || flags+=(--reduced --timeout 1200)
 [[ -z "${CI:-}" ]] || flags+=(--quiet)
 # These wait for processes of their own more than they compute.
-declare -A beside=([kill]="-n 2 --dist loadfile")
+declare -A beside=([kill]="-n 2 --dist loadfile --max-worker-restart 0")
 
 collects_tests() {
   local status=0
