@@ -43,7 +43,7 @@ class Examination:
         else:
             root = inputs.data_root(config.data, workdir)
         self._samples = {
-            item.name: catalog.load(item, root)[: wanted.samples]
+            item.card.name: catalog.load(item, root)[: wanted.samples]
             for item in catalog.choose(wanted.benchmarks, root)
         }
         every = [sample for samples in self._samples.values() for sample in samples]

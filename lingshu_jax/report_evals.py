@@ -141,7 +141,7 @@ def _find_samples(name: str, settings: Row) -> Mapping[str, benchmark.Sample]:
     if settings["predictions"]:
         return {}
     try:
-        chosen = {item.name: item for item in catalog.choose(settings["benchmarks"], data_dir)}
+        chosen = {item.card.name: item for item in catalog.choose(settings["benchmarks"], data_dir)}
         return {sample.id: sample for sample in catalog.load(chosen[name], data_dir)}
     except errors.UserError:
         return {}

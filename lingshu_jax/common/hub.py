@@ -10,6 +10,7 @@ Retries, resuming, checks of size and tokens are huggingface_hub's.
 import hashlib
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import huggingface_hub
@@ -66,6 +67,38 @@ def resolve(name: str, option: str = "--hf") -> pathlib.Path:
     except (hub_errors.HTTPError, OSError, RuntimeError) as error:
         # RuntimeError is what hf_xet, the hub's transfer library, raises.
         raise errors.UserError(_explain(error, wanted, option)) from error
+    return pathlib.Path(found)
+
+
+def fetch_dataset(repo: str, revision: str, patterns: Sequence[str]) -> pathlib.Path:
+    """The folder of a data set of the hub, fetched where it is not on this machine yet.
+
+    Args:
+      repo: `org/name`.
+      revision: A commit, tag or branch; "" is the default branch. The folder's name is the commit.
+      patterns: Files that are fetched.
+
+    Raises:
+      UserError: If it cannot be fetched and is not in the cache.
+    """
+    wanted = _Wanted(repo, revision or None)
+    try:
+        found = huggingface_hub.snapshot_download(
+            repo,
+            repo_type="dataset",
+            revision=wanted.revision,
+            allow_patterns=list(patterns),
+            max_workers=1,  # as in `resolve`
+        )
+    except hub_errors.LocalEntryNotFoundError as error:
+        at = f" --revision {revision}" if revision else ""
+        raise errors.UserError(
+            f"data set {repo} is not in the hub's cache, and the hub cannot be reached; give "
+            f"--data_dir=DIR, where `hf download --repo-type dataset {repo}{at} --local-dir "
+            "DIR/NAME` put it on a connected machine"
+        ) from error
+    except (hub_errors.HTTPError, OSError, RuntimeError) as error:
+        raise errors.UserError(_explain(error, wanted, "data set ")) from error
     return pathlib.Path(found)
 
 

@@ -50,7 +50,7 @@ def check_media(samples: Sequence[benchmark.Sample]) -> None:
     Args:
       samples: Whose prompts are read.
     """
-    parts = {json.dumps(part): part for sample in samples for part in sample.media}
+    parts = {_key(part): part for sample in samples for part in sample.media}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         checks = pool.map(_decode, parts.values())
         for _ in tqdm.tqdm(checks, "checking images", len(parts), disable=not parts):
@@ -78,10 +78,18 @@ def size(sample: benchmark.Sample) -> tuple[int, int]:
     return pixels, len(sample.question)
 
 
+def _key(part: Mapping[str, Any]) -> str | bytes:
+    """Equal for equal media."""
+    value = part[part["type"]]
+    return value if isinstance(value, bytes) else json.dumps(part)
+
+
 def _bytes_of(value: Any) -> int:
     """Bytes of a file, of all frames, 0 for a folder, -1 for what is missing."""
     if isinstance(value, list):
         return sum(map(_bytes_of, value))
+    if isinstance(value, bytes):
+        return len(value)
     if os.path.isfile(value):
         return os.path.getsize(value)
     return 0 if os.path.isdir(value) else -1

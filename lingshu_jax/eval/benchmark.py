@@ -5,10 +5,15 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from lingshu_jax.common import answers
+from lingshu_jax.eval import card as card_lib
 from lingshu_jax.eval import compat
+
+# How an answer is scored: by the two verdicts, by metrics of report generation, or by a judge with
+# a list of criteria. The last two have no verdict of their own.
+Scoring = Literal["verdict", "report", "rubric"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +31,9 @@ class Sample:
       choices: The same as the prompt shows them, letters and all.
       is_open: SLAKE's own answer type.
       group: What several questions share (an image, a patient); "" if nothing.
+      strata: Of what kind it is, by the names under which tables are broken down.
+      fields: What MedEvalKit's results keep of the publisher's row.
+      scoring: How its answer is scored.
     """
 
     id: str
@@ -38,9 +46,14 @@ class Sample:
     choices: tuple[str, ...] = ()
     is_open: bool = False
     group: str = ""
+    strata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scoring: Scoring = "verdict"
 
     def check(self) -> None:
         """Raises a UserError if the gold answer does not fit the answer type."""
+        if self.scoring != "verdict":
+            return
         answers.check_gold(self.gold, answer_type=self.answer_type, options=self.options)
 
     @property
@@ -67,8 +80,8 @@ class Benchmark(Protocol):
     """A test set; `eval/benchmarks/` holds one in each file."""
 
     @property
-    def name(self) -> str:
-        """Its name on the command line and of its folder."""
+    def card(self) -> card_lib.Card:
+        """Its names, where its data come from, what they must hold."""
         ...
 
     @property
@@ -76,13 +89,12 @@ class Benchmark(Protocol):
         """A key of `compat.RULES` for the rows of prediction files; None: each row decides."""
         ...
 
-    @property
-    def published(self) -> Mapping[str, float]:
-        """Accuracy in percent by model, from the paper."""
-        ...
-
     def load(self, data_dir: Path | None) -> list[Sample]:
-        """Reads all samples in the benchmark's order; a UserError says what is missing."""
+        """Reads all samples in the benchmark's order; a UserError says what is missing.
+
+        Args:
+          data_dir: Folder of the data, see `files.find`; None fetches them from the hub.
+        """
         ...
 
 

@@ -6,20 +6,24 @@ from pathlib import Path
 
 from lingshu_jax.common import errors, paths
 from lingshu_jax.eval import benchmark
-from lingshu_jax.eval.benchmarks import rows, vqa_rad
+from lingshu_jax.eval.benchmarks import medmcqa, rows, vqa_rad
 
 BENCHMARKS: dict[str, benchmark.Benchmark] = {
     "demo_vqa": rows.Rows("demo_vqa", "vqa_test.jsonl"),
     "vqa_rad": vqa_rad.VqaRad(),
+    "medmcqa": medmcqa.MedMcqa(),
 }
+GROUPS = ("paper", "multimodal", "text", "reports", "all")
 ROWS_PREFIX = "rows:"
+_DEMO = "demo_vqa"  # in no group
 
 
 def choose(names: str, data_dir: Path | None) -> list[benchmark.Benchmark]:
     """Finds benchmarks by name.
 
     Args:
-      names: Comma list of table names, `rows:FILE`, or NAME where `data_dir`/NAME.jsonl exists.
+      names: Comma list of table names, of groups of them (`GROUPS`), of `rows:FILE`, or of NAME
+        where `data_dir`/NAME.jsonl exists.
       data_dir: Folder of the data, if given; from an object store it is fetched whole.
 
     Raises:
@@ -27,13 +31,34 @@ def choose(names: str, data_dir: Path | None) -> list[benchmark.Benchmark]:
     """
     if data_dir is not None:
         paths.fetch_once(str(data_dir))
-    chosen = [_find(name.strip(), data_dir) for name in names.split(",") if name.strip()]
+    chosen = [
+        item
+        for name in names.split(",")
+        if name.strip()
+        for item in members(name.strip()) or [_find(name.strip(), data_dir)]
+    ]
     if not chosen:
-        raise errors.UserError(f"--benchmarks is empty; known: {', '.join(BENCHMARKS)}")
-    found = [item.name for item in chosen]
+        raise errors.UserError(f"--benchmarks is empty; known: {_known()}")
+    found = [item.card.name for item in chosen]
     if repeated := sorted({name for name in found if found.count(name) > 1}):
         raise errors.UserError(f"--benchmarks names {', '.join(repeated)} more than once")
     return chosen
+
+
+def members(group: str) -> list[benchmark.Benchmark]:
+    """The benchmarks of a group in the table's order; none where it is not one of `GROUPS`.
+
+    Args:
+      group: "paper" holds what the paper reports, "all" everything.
+    """
+    if group not in GROUPS:
+        return []
+    named = [item for name, item in BENCHMARKS.items() if name != _DEMO]
+    if group == "all":
+        return named
+    if group == "paper":
+        return [item for item in named if item.card.in_paper]
+    return [item for item in named if item.card.family == group]
 
 
 def load(item: benchmark.Benchmark, data_dir: Path | None) -> list[benchmark.Sample]:
@@ -46,11 +71,11 @@ def load(item: benchmark.Benchmark, data_dir: Path | None) -> list[benchmark.Sam
         raise errors.UserError(f"--data_dir {data_dir} is not a folder")
     samples = item.load(data_dir)
     if not samples:
-        raise errors.UserError(f"{item.name}: no rows")
+        raise errors.UserError(f"{item.card.name}: no rows")
     seen = set()
     for sample in samples:
         if sample.id in seen:
-            raise errors.UserError(f"{item.name}: id {sample.id!r} occurs more than once")
+            raise errors.UserError(f"{item.card.name}: id {sample.id!r} occurs more than once")
         seen.add(sample.id)
         sample.check()
     return samples
@@ -66,6 +91,10 @@ def _find(name: str, data_dir: Path | None) -> benchmark.Benchmark:
     if is_plain and data_dir is not None and (data_dir / f"{name}.jsonl").is_file():
         return rows.Rows(name, f"{name}.jsonl")
     raise errors.UserError(
-        f"unknown benchmark {name!r}; known: {', '.join(BENCHMARKS)}, rows:FILE.jsonl"
+        f"unknown benchmark {name!r}; known: {_known()}, rows:FILE.jsonl"
         + (f", or the name of a .jsonl file in {data_dir}" if data_dir else "")
     )
+
+
+def _known() -> str:
+    return ", ".join([*BENCHMARKS, *GROUPS])

@@ -112,7 +112,7 @@ def evaluate(
         return folder.read_summary(output_dir)
     data_dir = paths.local(settings.data_dir) if settings.data_dir else None
     chosen = catalog.choose(settings.benchmarks, data_dir)
-    samples = {item.name: catalog.load(item, data_dir)[: settings.limit] for item in chosen}
+    samples = {item.card.name: catalog.load(item, data_dir)[: settings.limit] for item in chosen}
     digests = {name: asking.digest(found) for name, found in samples.items()}
     made_with = {**settings.recorded(), "data": digests}
     if overwrite:
@@ -264,7 +264,7 @@ def _finish(
         "benchmarks": summaries,
         **metrics.totals(summaries),
     }
-    published = {item.name: item.published for item in chosen}
+    published = {item.card.name: item.card.published for item in chosen}
     rows = {name: folder.read_samples(output_dir / name) for name in samples}
     report.write(output_dir, summary, rows=rows, samples=samples, published=published)
     folder.write_text(output_dir / "summary.json", folder.dump(summary))

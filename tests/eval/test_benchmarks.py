@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lingshu_jax.common import errors
-from lingshu_jax.eval import catalog
+from lingshu_jax.eval import catalog, files
 from lingshu_jax.eval.benchmarks import rows, vqa_rad
 
 ROW = {
@@ -104,7 +104,8 @@ def test_vqa_rad_asks_what_medevalkit_asks(vqa_folder):
 def test_the_whole_of_vqa_rad(shared_dir):
     samples = catalog.load(vqa_rad.VqaRad(), shared_dir / "data")
     golds = [sample.gold for sample in samples]
-    assert len(samples) == vqa_rad.NUM_ROWS
+    assert files.remarks(vqa_rad.CARD, samples) == []
+    assert len(samples) == 451
     assert (golds.count("no"), golds.count("yes")) == (133, 118)
     assert len({sample.group for sample in samples}) == 203
     folder = shared_dir / "evaldata" / "medevalkit_fork_saitejalekkala33"
@@ -135,7 +136,7 @@ def test_names_become_benchmarks(rows_file):
     with pytest.raises(errors.UserError, match="names set more than once"):
         catalog.choose(names, path.parent)
     chosen = catalog.choose("vqa_rad, demo_vqa,set", path.parent)
-    assert [item.name for item in chosen] == ["vqa_rad", "demo_vqa", "set"]
+    assert [item.card.name for item in chosen] == ["vqa_rad", "demo_vqa", "set"]
     (by_file,) = catalog.choose(f"rows:{path}", None)
     assert [sample.id for sample in catalog.load(by_file, None)] == ["a"]
 

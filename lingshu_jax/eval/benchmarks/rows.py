@@ -7,13 +7,13 @@ last assistant turn is left out of the prompt. The prompt is asked as it stands 
 """
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lingshu_jax.common import answers, errors
 from lingshu_jax.data import formats, formats_messages
 from lingshu_jax.eval import benchmark
+from lingshu_jax.eval import card as card_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +24,16 @@ class Rows:
       name: Its name in tables.
       file: Absolute, or relative to the data folder.
       rule: None, for each row has its own answer type.
-      published: Nothing.
     """
 
     name: str
     file: str
     rule: str | None = None
-    published: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def card(self) -> card_lib.Card:
+        """Its name, and no facts that could be checked."""
+        return card_lib.Card(name=self.name, title=self.name, family="multimodal")
 
     def load(self, data_dir: Path | None) -> list[benchmark.Sample]:
         """Reads every row; an unusable one is an error, a test set does not shrink in silence.
