@@ -6,12 +6,62 @@ from pathlib import Path
 
 from lingshu_jax.common import errors, paths
 from lingshu_jax.eval import benchmark
-from lingshu_jax.eval.benchmarks import medmcqa, rows, vqa_rad
+from lingshu_jax.eval.benchmarks import (
+    chexpert_plus,
+    cmb,
+    cmexam,
+    cmmlu,
+    healthbench,
+    iu_xray,
+    medbullets,
+    medframeqa,
+    medmcqa,
+    medqa_mcmle,
+    medqa_usmle,
+    medxpertqa,
+    mimic_cxr,
+    mmlu_medical,
+    mmmu_medical,
+    omni_med_vqa,
+    path_vqa,
+    pmc_vqa,
+    pubmedqa,
+    radrestruct,
+    rows,
+    slake,
+    supergpqa,
+    vqa_rad,
+)
 
+# In the order of the paper's tables, then what came later.
 BENCHMARKS: dict[str, benchmark.Benchmark] = {
     "demo_vqa": rows.Rows("demo_vqa", "vqa_test.jsonl"),
+    "mmmu_medical_val": mmmu_medical.MmmuMedical(mmmu_medical.VALIDATION, "validation"),
+    "mmmu_medical_test": mmmu_medical.MmmuMedical(mmmu_medical.TEST, "test"),
     "vqa_rad": vqa_rad.VqaRad(),
+    "slake": slake.Slake(),
+    "path_vqa": path_vqa.PathVqa(),
+    "pmc_vqa": pmc_vqa.PmcVqa(),
+    "omni_med_vqa": omni_med_vqa.OmniMedVqa(),
+    "medxpertqa_mm": medxpertqa.MedXpertQa(medxpertqa.MM),
+    "mmlu_medical": mmlu_medical.MmluMedical(),
+    "pubmedqa": pubmedqa.PubMedQa(),
     "medmcqa": medmcqa.MedMcqa(),
+    "medqa_usmle": medqa_usmle.MedQaUsmle(),
+    "medbullets_op4": medbullets.Medbullets(medbullets.FOUR, 4),
+    "medbullets_op5": medbullets.Medbullets(medbullets.FIVE, 5),
+    "medxpertqa_text": medxpertqa.MedXpertQa(medxpertqa.TEXT),
+    "supergpqa": supergpqa.SuperGpqa(),
+    "mimic_cxr": mimic_cxr.MimicCxr(),
+    "iu_xray": iu_xray.IuXray(),
+    "chexpert_plus": chexpert_plus.CheXpertPlus(),
+    "medframeqa": medframeqa.MedFrameQa(),
+    "radrestruct": radrestruct.RadRestruct(),
+    "healthbench": healthbench.HealthBench(),
+    "cmb": cmb.Cmb(),
+    "cmexam": cmexam.CmExam(),
+    "cmmlu": cmmlu.Cmmlu(),
+    "medqa_mcmle": medqa_mcmle.MedQaMcmle(),
 }
 GROUPS = ("paper", "multimodal", "text", "reports", "all")
 ROWS_PREFIX = "rows:"

@@ -97,16 +97,20 @@ def boxed(text: str) -> str:
     return text
 
 
-def turn(text: str, images: Sequence[str | bytes] = ()) -> tuple[dict[str, Any], ...]:
-    """One user turn: a single image before the text, several each behind its number.
+def turn(
+    text: str, images: Sequence[str | bytes] = (), *, numbered: bool | None = None
+) -> tuple[dict[str, Any], ...]:
+    """One user turn: images, each behind its number where there are several, and the text.
 
     Args:
       text: The prompt.
       images: Paths or encoded pictures, in order.
+      numbered: True numbers a single image too, as MedEvalKit does for the data sets whose rows
+        hold a list; None numbers where there are several.
     """
     content: list[dict[str, Any]] = []
     for number, image in enumerate(images, 1):
-        if len(images) > 1:
+        if numbered or (numbered is None and len(images) > 1):
             content.append({"type": "text", "text": f"<image_{number}>: "})
         content.append({"type": "image", "image": image})
     return ({"role": "user", "content": [*content, {"type": "text", "text": text}]},)

@@ -25,8 +25,12 @@ CARD = card_lib.Card(
     family="text",
     in_paper=True,
     repository="openlifescienceai/medmcqa",
+    revision="91c6572c454088bf71b679ad90aa8dffcd0d5868",
     files=(FILE,),
-    schema="medical_eval_spec 1.7; the hub's data card (columns id, question, opa-opd, cop)",
+    schema=(
+        "the hub's data card; MedEvalKit utils/MedMCQA@9b12e3b; revision of"
+        " eka-care/KARMA-OpenMedEvalKit@fe15101"
+    ),
     num_rows=4183,
     published={
         "Lingshu-7B": 55.9,

@@ -32,9 +32,13 @@ CARD = card_lib.Card(
     family="multimodal",
     in_paper=True,
     repository="flaviagiammarino/vqa-rad",
+    revision="bcf91e7654fb9d51c8ab6a5b82cacf3fafd2fae9",
     files=(FILE, HUB_FILE),
     origin="the publisher's files are at osf.io/89kps",
-    schema="the publisher's testset.json; the hub's data card (image, question, answer)",
+    schema=(
+        "the publisher's testset.json; the hub's data card (image, question, answer); revision of"
+        " eka-care/KARMA-OpenMedEvalKit@fe15101"
+    ),
     num_rows=451,
     golds={"no": 133, "yes": 118},
     published={
