@@ -237,15 +237,19 @@ def _scores(
         }
         shares[MEAN] = float(np.mean(list(shares.values())))
         for name, share in shares.items():
-            parts = list(gains.values()) if name == MEAN else [gains[name]]
-            scores[name][mode] = {"score": share, **_difference(parts, is_full=is_full)}
+            of = list(gains) if name == MEAN else [name]
+            groups = [[row.get("group", "") for row in answered[one]] for one in of]
+            difference = _difference([gains[one] for one in of], groups, is_full=is_full)
+            scores[name][mode] = {"score": share, **difference}
     return scores
 
 
-def _difference(parts: Sequence[np.ndarray], *, is_full: bool) -> Row:
+def _difference(
+    parts: Sequence[np.ndarray], groups: Sequence[Sequence[str]], *, is_full: bool
+) -> Row:
     if is_full:
         return {"difference": None, "low": None, "high": None}
-    low, high = stats.interval(parts)
+    low, high = stats.interval(parts, groups)
     return {"difference": float(np.mean([p.mean() for p in parts])), "low": low, "high": high}
 
 
@@ -270,7 +274,7 @@ def _constant_row(evaluation: pathlib.Path, full: Mapping[str, Row]) -> Row:
 
 NOTES = (
     "Scores are shares of right answers. Behind them stand the difference to the full variant in "
-    "percentage points and its 95 % interval, from a paired bootstrap over the questions.",
+    "percentage points and its 95 % interval, from a paired bootstrap over the images.",
     "An interval that holds 0 shows no difference. It covers the choice of the questions alone: "
     "each variant was trained once, and another seed would move it too.",
     "Published numbers are of other models and sets: they are there to compare directions, not "

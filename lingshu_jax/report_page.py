@@ -379,7 +379,8 @@ score. Blind means that every image is greyed out.</caption>
 {% endmacro %}
 
 {% macro accuracy(s, mode) %}
-<td class="{{ 'good' if s[mode ~ "_interval"][0] > s.constant_accuracy }}">{{
+<td class="{{ 'good' if s[mode ~ "_accuracy"] is not none and
+s[mode ~ "_interval"][0] > s.constant_accuracy }}">{{
 s[mode ~ "_accuracy"]|percent }}<small>{{ s[mode ~ "_interval"]|interval }}</small></td>
 {% endmacro %}
 

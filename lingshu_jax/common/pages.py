@@ -43,9 +43,12 @@ def percent(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:.1f}%"
 
 
-def interval(bounds: Sequence[float]) -> str:
-    """The ends of an interval of shares, in percent."""
-    return f"[{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
+def interval(bounds: Sequence[float | None]) -> str:
+    """The ends of an interval of shares, in percent; a dash where there is none."""
+    low, high = bounds
+    if low is None or high is None:
+        return NOTHING
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def number(value: float | str | None) -> str:

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages and tables of an evaluation: report.html, leaderboard.json, .csv and .md."""
 
-import csv
-import io
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -13,25 +11,18 @@ from PIL import Image
 
 from lingshu_jax.common import pages
 from lingshu_jax.data import images
-from lingshu_jax.eval import benchmark, compat, folder, metrics, report_page
+from lingshu_jax.eval import (
+    benchmark,
+    compat,
+    compat_reasons,
+    folder,
+    leaderboard,
+    metrics,
+    report_page,
+)
 
 MOST_CARDS = 48  # answers shown of one benchmark
 MOST_OF_A_STATUS = 4  # of each way of failing, shown first of all
-
-COLUMNS = (
-    "model",
-    "benchmark",
-    "n",
-    "compat_accuracy",
-    "compat_low",
-    "compat_high",
-    "strict_accuracy",
-    "strict_low",
-    "strict_high",
-    "constant_accuracy",
-    "disagreements",
-    *metrics.FAILURES,
-)
 
 
 def write(
@@ -57,10 +48,10 @@ def write(
     }
     page = render(summary, cards=cards, published=published)
     folder.write_text(output_dir / "report.html", page)
-    table = leaderboard(summary)
+    table = leaderboard.make(summary)
     folder.write_text(output_dir / "leaderboard.json", json.dumps(table, indent=1) + "\n")
-    folder.write_text(output_dir / "leaderboard.csv", to_csv(table))
-    folder.write_text(output_dir / "leaderboard.md", to_markdown(table, published))
+    folder.write_text(output_dir / "leaderboard.csv", leaderboard.to_csv(table))
+    folder.write_text(output_dir / "leaderboard.md", leaderboard.to_markdown(table, published))
 
 
 def render(
@@ -83,14 +74,44 @@ def render(
         settings={name: value for name, value in settings.items() if value},
         limit=settings.get("limit"),
         blind=settings.get("blind"),
+        remarks=summary.get("remarks", ()),
+        usage=summary.get("usage"),
         benchmarks=summary["benchmarks"],
-        macro=summary["macro"],
-        micro=summary["micro"],
-        statuses=metrics.FAILURES,
+        totals={name: summary[name] for name in leaderboard.TOTALS if summary["scored"] > 1},
+        failures=leaderboard.FAILURES,
+        baselines=leaderboard.BASELINES,
+        modes=metrics.MODES,
         open_metrics=compat.OPEN_METRICS,
+        reasons=compat_reasons.REASONS,
         cards=cards,
-        published={name: published.get(name, {}) for name in summary["benchmarks"]},
+        published=beside_published(summary, published),
     )
+
+
+def beside_published(
+    summary: Mapping[str, Any], published: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """Our accuracies and the published ones, in percent.
+
+    Args:
+      summary: The content of summary.json.
+      published: As in `write`.
+
+    Returns:
+      `benchmarks` that have published numbers, and by model in `rows` a number for each of them,
+      None where there is none, ours first; empty if nothing is published.
+    """
+    names = [name for name in summary["benchmarks"] if published.get(name)]
+    rows = {
+        f"{summary['model']}, {mode}": [
+            None if accuracy is None else round(100 * accuracy, 1)
+            for accuracy in (summary["benchmarks"][name][f"{mode}_accuracy"] for name in names)
+        ]
+        for mode in metrics.MODES
+    }
+    for model in dict.fromkeys(model for name in names for model in published[name]):
+        rows[model] = [published[name].get(model) for name in names]
+    return {"benchmarks": names, "rows": rows} if names else {}
 
 
 def make_cards(
@@ -133,70 +154,6 @@ def thumbnails(sample: benchmark.Sample) -> list[str]:
       UserError: If one does not decode.
     """
     return [pages.thumbnail(picture) for picture in _pictures(sample)]
-
-
-def leaderboard(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a benchmark, with the columns COLUMNS.
-
-    Args:
-      summary: The content of summary.json.
-    """
-    table = []
-    for name, numbers in summary["benchmarks"].items():
-        bounds = {
-            f"{mode}_{end}": value
-            for mode in ("compat", "strict")
-            for end, value in zip(("low", "high"), numbers[f"{mode}_interval"], strict=True)
-        }
-        row = {"model": summary["model"], "benchmark": name, **numbers, **bounds}
-        table.append({column: row[column] for column in COLUMNS})
-    return table
-
-
-def to_csv(table: Sequence[Mapping[str, Any]]) -> str:
-    """The leader board as CSV with a header.
-
-    Args:
-      table: Result of `leaderboard`.
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    return text.getvalue()
-
-
-def to_markdown(
-    table: Sequence[Mapping[str, Any]], published: Mapping[str, Mapping[str, float]]
-) -> str:
-    """The leader board as a Markdown table; published numbers stand below ours.
-
-    Args:
-      table: Result of `leaderboard`.
-      published: As in `write`.
-    """
-    heads = ("model", "benchmark", "n", "compat", "strict", "constant", *metrics.FAILURES)
-    lines = [
-        pages.markdown_row(heads),
-        pages.markdown_row(["---"] * 2 + ["---:"] * (len(heads) - 2)),
-    ]
-    for row in table:
-        shares = [
-            f"{pages.percent(row[f'{mode}_accuracy'])} "
-            f"{pages.interval((row[f'{mode}_low'], row[f'{mode}_high']))}"
-            for mode in ("compat", "strict")
-        ]
-        failures = [row[failure] for failure in metrics.FAILURES]
-        constant = pages.percent(row["constant_accuracy"])
-        lines.append(
-            pages.markdown_row(
-                [row["model"], row["benchmark"], row["n"], *shares, constant, *failures]
-            )
-        )
-        for model, accuracy in published.get(row["benchmark"], {}).items():
-            numbers = ["", f"{accuracy:.1f} %", *[""] * (len(metrics.FAILURES) + 2)]
-            lines.append(pages.markdown_row([f"{model} (published)", row["benchmark"], *numbers]))
-    return "\n".join(lines) + "\n"
 
 
 def _pictures(sample: benchmark.Sample) -> list[Image.Image]:
