@@ -97,7 +97,7 @@ def test_vqa_rad_asks_what_medevalkit_asks(vqa_folder):
     }
     assert [(s.id, s.gold, s.answer_type) for s in (closed, opened)] == [
         ("1", "yes", "yes_no"),
-        ("2", "3", "open"),
+        ("2", "3", "number"),
     ]
 
 

@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import answers, errors
 from lingshu_jax.eval import benchmark, files
 from lingshu_jax.eval import card as card_lib
 from lingshu_jax.eval import question_formats as formats
@@ -92,11 +92,12 @@ def _sample(row_id: str, row: dict[str, Any], image: str | bytes, group: str) ->
     gold = str(row["answer"]).lower()
     is_yes_no = gold in ("yes", "no")
     asked = formats.ask(question, "judgement" if is_yes_no else "open")
+    kind = answers.infer_type(gold)
     return benchmark.Sample(
         id=row_id,
         question=question,
         gold=gold,
-        answer_type="yes_no" if is_yes_no else "open",
+        answer_type=kind if kind in ("yes_no", "number") else "open",
         rule="vqa",
         messages=formats.turn(asked, [image]),
         group=group,
