@@ -90,7 +90,7 @@ class Examination:
             benchmark.Answer(completion.text, completion.finish_reason, len(completion.tokens))
             for (completion,) in engine.generate(requests)
         ]
-        return [benchmark.score(sample, a) for sample, a in zip(samples, answers, strict=True)]
+        return list(benchmark.score_all(samples, answers))
 
 
 def _describe(name: str, sample: benchmark.Sample, row: dict[str, Any]) -> dict[str, Any]:

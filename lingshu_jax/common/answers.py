@@ -233,6 +233,7 @@ def _read(response: str | None, rules: _Rules, finish_reason: str) -> _Reading:
     visible = answers_text.strip_reasoning(text)
     if visible is None:
         return _Reading(answers_text.Extraction("truncated"), "")
+    visible = answers_text.without_frame(visible)
     if not visible.strip():
         return _Reading(answers_text.Extraction("empty"), "")
     container = answers_text.find_container(visible)

@@ -29,6 +29,7 @@ _CORNERS = re.compile(rf"\({_N},{_N}\)\s*(?:,|-|to|and)?\s*\({_N},{_N}\)")
 _FLAT = re.compile(rf"\[{_N},{_N},{_N},{_N}\]|\({_N},{_N},{_N},{_N}\)")
 _NESTED = re.compile(rf"\[\s*\[{_N},{_N}\]\s*,\s*\[{_N},{_N}\]\s*\]")
 _FENCE = re.compile(r"```[a-z]*\n?|<\|(?:box|object_ref)_(?:start|end)\|>")
+_AROUND = " \t\r\n*_`\"'.,;:!。"
 # Between boxes and around them: words, but no further number and no bracket that was not read.
 _REST = re.compile(r"[^\d\[\]{}]*")
 
@@ -42,7 +43,9 @@ def parse(text: str) -> list[Box] | None:
     Returns:
       In order; None if there are none, more than MAX_BOXES, or anything else that looks like one.
     """
-    plain = _FENCE.sub(" ", text).strip()
+    plain = answers_text.without_lead(_FENCE.sub(" ", text))
+    # A closing brace alone is what is left of {"answer": [...]} behind its key.
+    plain = plain.strip(_AROUND if "{" in plain else _AROUND + "}")
     numbers = _of_json(plain)
     if numbers is None:
         numbers = _of_text(plain)
@@ -125,6 +128,9 @@ def _of_text(text: str) -> list[Any]:
         for match in pattern.finditer(rest):
             found.append([float(number) for number in match.groups() if number is not None])
         rest = pattern.sub(" ", rest)
+    rest = rest.strip()
+    if rest[:1] == "[" and rest[-1:] == "]":  # a list of pairs of corners
+        rest = rest[1:-1]
     return found if _REST.fullmatch(rest) else []
 
 

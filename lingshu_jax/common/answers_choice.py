@@ -9,16 +9,15 @@ similarity, no default letter. Letters are positions in `options`, A first.
 import functools
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lingshu_jax.common import answers_text
+from lingshu_jax.common import answers_polarity, answers_text
 
 MAX_OPTIONS = 10  # letters beyond are no answers in running text, unless there are more options
 
-_LEAD = re.compile(r"^(?:[-*+>#]+\s+)+")  # a list bullet, a quote mark, a heading
 _SEPARATORS = re.compile(
-    r"(?:[\s*_`()\[\]{}$\"'.,:;。、/&+|，]|\band\b|\bor\b|和|与|或|及|以及)+", re.IGNORECASE
+    r"(?:[\s*_`()\[\]{}$\"'.,:;!?。、/&+|，]|\band\b|\bor\b|和|与|或|及|以及)+", re.IGNORECASE
 )
 _LEADING_LETTER = re.compile(
     r"""^[\s*_`(\[{"']*(?:(?:option|choice|选项|选择?)[\s*_`(\["':]*)?
@@ -27,7 +26,7 @@ _LEADING_LETTER = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _OPTION_LETTER = re.compile(
-    r"(?:(?<![a-z])(?:option|choice)|选项|选择?)[\s*_`(\[\"':#]*([a-z])(?![a-z0-9+-])",
+    r"(?:(?<![a-z])(?:option|choice)[\s*_`(\[\"':#]|选项|选择?)[\s*_`(\[\"':#]*([a-z])(?![a-z0-9+-])",
     re.IGNORECASE,
 )
 _MARKED_LETTER = re.compile(
@@ -35,7 +34,7 @@ _MARKED_LETTER = re.compile(
     r"|(\*\*|__|`)\s*\(?([A-Za-z])[.):]?\s*\3)"
 )
 _TOKEN = re.compile(
-    r"(?<![A-Za-z0-9+'-])(?<![A-Za-z]\.)([A-Z])(?![A-Za-z0-9+-]|'[A-Za-z]|\.[A-Z](?![a-z]))"
+    r"(?<![A-Za-z0-9+-])(?<![A-Za-z0-9]')(?<![A-Za-z]\.)([A-Z])(?![A-Za-z0-9+-]|'[A-Za-z]|\.[A-Z](?![a-z]))"
 )
 _WORD_AFTER = re.compile(r"\s+(?!(?:and|or|is|because|since)(?![a-z]))[a-z]")
 _RUN = re.compile(r"(?<![A-Za-z0-9+-])[A-Z]{2,10}(?![A-Za-z0-9+-])")
@@ -51,6 +50,13 @@ _TURN = re.compile(
 )
 _TEXT_REACH = 40  # characters before an option's text in which a negation counts
 _LETTER_REACH = 15  # the same before a letter: "not option B"
+
+
+_GAP = re.compile(r"\s")
+# A text that goes on before or behind is a part of something else: "5" in "2.5", "rib" in "ribs".
+_BORDER_BEFORE = re.compile(r"(?:[a-z0-9]|\d[.,])\Z")
+_BORDER_BEHIND = re.compile(r"[a-z0-9]|[.,]\d")
+_LONG_WORD = re.compile("[a-z]{4}")
 
 
 class Mention(NamedTuple):
@@ -72,12 +78,14 @@ def extract(text: str, options: Sequence[str]) -> answers_text.Extraction:
       `ok` with the letter, or `invalid` (a letter out of range), `multi` (several letters and
       nothing else), `conflict` (letter and text disagree), `refusal` or `unparsed`.
     """
-    text = _LEAD.sub("", text.strip())
+    text = answers_text.without_lead(text)
     alone = text.strip(answers_text.WRAPPERS)
     if len(alone) == 1 and alone.isascii() and alone.isalpha():
         return _letter(alone, options)
     if (exact := _exact_text(text, options)) is not None:
         return answers_text.Extraction("ok", exact)
+    if (named := _letter_and_text(text, options)) is not None:
+        return answers_text.Extraction("ok", named)
     if letters := _only_letters(text, len(options)):
         if len(letters) == 1:
             return _letter(letters, options)
@@ -92,11 +100,17 @@ def extract(text: str, options: Sequence[str]) -> answers_text.Extraction:
 def extract_set(text: str, options: Sequence[str]) -> answers_text.Extraction:
     """The set of letters that `text` chooses; the value is the sorted letters.
 
-    Runs such as ABD are letters too. Order and repeats do not matter; no letter is `unparsed`.
+    Runs such as ABD are letters too, and a list of option texts and nothing else stands for theirs.
+    Order and repeats do not matter; no letter is `unparsed`.
+
+    Args:
+      text: What stands in the answer container.
+      options: Option texts without letters, 2 to 26.
     """
-    text = _LEAD.sub("", text.strip())
+    text = answers_text.without_lead(text)
     limit = max(MAX_OPTIONS, len(options))
-    letters = _only_letters(text, limit) or "".join(_letter_tokens(text, options))
+    letters = _only_letters(text, limit) or _listed_texts(text, options)
+    letters = letters or "".join(_letter_tokens(text, options))
     if not letters:
         letters = "".join(run for run in _RUN.findall(text) if _is_run(run, len(options)))
     letters = "".join(sorted(set(letters)))
@@ -106,16 +120,39 @@ def extract_set(text: str, options: Sequence[str]) -> answers_text.Extraction:
     return answers_text.Extraction("ok" if in_range else "invalid", letters)
 
 
+def jaccard(found: str, gold: str) -> float:
+    """How much of two sets of letters is shared: intersection over union, in [0, 1].
+
+    Args:
+      found: Letters; none give 0.
+      gold: Letters, at least one.
+    """
+    letters, wanted = set(found), set(gold)
+    return len(letters & wanted) / len(letters | wanted)
+
+
 def same_option(letter: str, other: str, options: Sequence[str]) -> bool:
-    """True if two letters name one option, or options of identical text."""
+    """True if two letters name one option, or options of identical text.
+
+    A capital that begins an ordinary word does not count; those of "BB Bb" and "Aa" do.
+    """
     if letter == other:
         return True
-    texts = [_compared(options[_index(x)]) for x in (letter, other)]
-    return texts[0] == texts[1] != ""
+    texts = [[*map(_uncapitalised, _spelt(options[_index(x)]).split())] for x in (letter, other)]
+    return texts[0] == texts[1] != []
 
 
 def gold_letter(gold: str, options: Sequence[str]) -> str | None:
-    """The letter of a gold answer that is an option's text or a letter; None if neither."""
+    """The letter of a gold answer that is a letter or an option's text; None if neither.
+
+    A capital letter is a letter, also where options are themselves letters in another order.
+    """
+    spelt = _spelt(gold)
+    if re.fullmatch("[A-Z]", spelt) and _index(spelt) < len(options):
+        return spelt
+    for index, option in enumerate(options):
+        if _spelt(option) == spelt:
+            return string.ascii_uppercase[index]
     wanted = answers_text.canonical(gold)
     for index, option in enumerate(options):
         if _compared(option) == wanted:
@@ -137,8 +174,17 @@ def without_letters(options: Sequence[str]) -> list[str]:
 
 
 @functools.lru_cache(maxsize=4096)
+def _spelt(option: str) -> str:
+    return " ".join(answers_text.normalise(option).split())
+
+
+@functools.lru_cache(maxsize=4096)
 def _compared(option: str) -> str:
     return answers_text.canonical(option)
+
+
+def _uncapitalised(word: str) -> str:
+    return word.lower() if len(word) > 2 and word[1:].islower() else word
 
 
 def _index(letter: str) -> int:
@@ -161,8 +207,24 @@ def _exact_text(text: str, options: Sequence[str]) -> str | None:
     return string.ascii_uppercase[equal[0]] if equal else None
 
 
+def _letter_and_text(text: str, options: Sequence[str]) -> str | None:
+    """The letter of "C. X" where X is the text of option C, and not another letter."""
+    match = _LEADING_LETTER.match(text)
+    if match is None or match["delimiter"] not in (".", ")", ":", "") or not _has_delimiter(match):
+        return None
+    index = _index(match["letter"])
+    rest = answers_text.canonical(match["rest"])
+    return (
+        match["letter"].upper()
+        if rest and rest in map(_compared, options[index : index + 1])
+        else None
+    )
+
+
 def _only_letters(text: str, num_options: int) -> str:
     """The sorted letters of a text of letters and separators only, else ""."""
+    if _LONG_WORD.search(text):  # no letter, no run of letters, and no separator
+        return ""
     parts = [part for part in _SEPARATORS.split(text) if part]
     if not all(part.isascii() and part.isalpha() for part in parts):
         return ""
@@ -171,6 +233,18 @@ def _only_letters(text: str, num_options: int) -> str:
     if all(len(part) == 1 or _is_run(part, num_options) for part in parts):
         return "".join(sorted(set("".join(parts).upper())))
     return ""
+
+
+def _listed_texts(text: str, options: Sequence[str]) -> str:
+    """The letters of a text of option texts and separators only, else ""."""
+    spans = sorted(mentions(text, options))
+    rest, end = [], 0
+    for span in spans:
+        rest.append(text[end : span.start])
+        end = max(end, span.end)
+    if any(part for piece in [*rest, text[end:]] for part in _SEPARATORS.split(piece)):
+        return ""
+    return "".join(string.ascii_uppercase[span.option] for span in spans)
 
 
 def _is_run(word: str, num_options: int) -> bool:
@@ -279,7 +353,8 @@ def _one_letter(
     if is_negated(text.lower(), match.start(), _LETTER_REACH):
         return answers_text.Extraction("unparsed")
     named = _exact_text(text[: match.start()] + text[match.end() :], options)
-    if named is not None and not same_option(letter, named, options):
+    in_range = _index(letter) < len(options)
+    if named is not None and not (in_range and same_option(letter, named, options)):
         return answers_text.Extraction("conflict", letter)
     return _letter(letter, options)
 
@@ -288,6 +363,10 @@ def _contained_text(text: str, options: Sequence[str]) -> answers_text.Extractio
     """The only option whose text occurs as whole words and is not negated."""
     lowered = text.lower()
     spans = mentions(text, options)
+    if any(_compared(options[span.option]) == "no" for span in spans):
+        # "There is no evidence" does not choose the option "no".
+        said_no = answers_polarity.extract(text).value == "no"
+        spans = [s for s in spans if said_no or _compared(options[s.option]) != "no"]
     asserted = [s.option for s in spans if not is_negated(lowered, s.start, _TEXT_REACH)]
     if len({_compared(options[index]) for index in asserted}) != 1:
         return answers_text.Extraction("unparsed") if asserted else None
@@ -302,13 +381,36 @@ def mentions(text: str, options: Sequence[str]) -> list[Mention]:
       options: Option texts without letters.
     """
     lowered = text.lower()
+    words = lowered.split()
+    joined = " ".join(words)
+    is_joined = len(joined) == len(lowered.strip())  # every gap is one character wide
+    if is_joined:
+        joined = _GAP.sub(" ", lowered)
     spans = []
     for index, option in enumerate(options):
         wanted = _compared(option)
-        if wanted and wanted.split()[0] in lowered:
-            found = _mention_pattern(wanted).finditer(lowered)
-            spans += [Mention(m.start(), m.end(), index) for m in found]
+        if not wanted or wanted not in joined:
+            continue
+        if is_joined or " " not in wanted:
+            found = _places(joined if is_joined else lowered, wanted)
+        else:
+            found = ((m.start(), m.end()) for m in _mention_pattern(wanted).finditer(lowered))
+        spans += [Mention(start, end, index) for start, end in found]
     return [span for span in spans if not any(_is_inside(span, other) for other in spans)]
+
+
+def _places(text: str, wanted: str) -> Iterator[tuple[int, int]]:
+    """What `_mention_pattern` finds where gaps are single blanks; no pattern is compiled for it."""
+    before, behind = wanted[0].isascii(), wanted[-1].isascii()
+    start = text.find(wanted)
+    while start >= 0:
+        end = start + len(wanted)
+        is_part = (before and _BORDER_BEFORE.search(text, max(0, start - 2), start)) or (
+            behind and _BORDER_BEHIND.match(text, end)
+        )
+        if not is_part:
+            yield start, end
+        start = text.find(wanted, start + 1 if is_part else end)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -62,7 +62,7 @@ _COMMA = r"0,\d+(?![\d,])|\d+,\d{1,2}(?![\d,])"
 _DIGITS = rf"(?:{_WHOLE}|{_COMMA}|\d+)(?:\.\d+)?|\.\d+"
 _POWER = r"(?:[eE](?P<exponent>[-+]?\d+)|\s*[x×*]\s*10\^?\{?(?P<power>[-+]?\d+)\}?)?"
 _NUMBER = re.compile(
-    r"(?<![A-Za-z_\d.])(?<![A-Za-z]-)(?P<sign>(?<![\w)\]])[-+])?"
+    r"(?<![A-Za-z\d.])(?<![A-Za-z\d]_)(?<![A-Za-z]-)(?P<sign>(?<![^\W_])(?<![)\]])[-+])?"
     rf"(?:(?P<whole>\d+)\s+(?P<part>\d+)/(?P<of>\d+)|(?P<top>{_DIGITS})\s*/\s*(?P<bottom>{_DIGITS})"
     rf"|(?P<plain>{_DIGITS}){_POWER})"
 )

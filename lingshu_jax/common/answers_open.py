@@ -95,7 +95,8 @@ _LIST_WORDS = re.compile(r"\s*[,、;]\s*(?:and\s+)?|\s+and\s+|和")
 
 def canonical(text: str) -> str:
     """The compared form: lower case, no article in front, nothing around, alias resolved."""
-    short = _ARTICLE.sub("", answers_text.canonical(text)).strip(answers_text.WRAPPERS)
+    short = _ARTICLE.sub("", answers_text.canonical(answers_text.without_lead(text)))
+    short = short.strip(answers_text.WRAPPERS)
     return ALIASES.get(short, short)
 
 

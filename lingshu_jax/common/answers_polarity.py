@@ -45,7 +45,7 @@ def extract(text: str, *, question: str = "") -> answers_text.Extraction:
     Returns:
       `ok` with "yes" or "no", or `refusal` or `unparsed`.
     """
-    lowered = text.lower()
+    lowered = answers_text.without_lead(text).lower()
     whole = lowered.strip(answers_text.WRAPPERS + "！？，；")
     if (polarity := _POLARITY.get(whole)) is not None:
         return answers_text.Extraction("ok", polarity)

@@ -50,13 +50,23 @@ _ANSWER_PAIR = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.IGNORECA
 _BOX = re.compile(r"\\boxed\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped character is no brace
 _MARKS = r"[*_`~\s]*"  # markdown around a marker or its separator
+# Lines that open or close a block of code, with the kind of text that it holds.
+_FENCE = re.compile(
+    r"^[ \t]*(?:```|~~~)(?:text|txt|plaintext|json|markdown|md|latex|html|answer)?[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_END_TOKEN = re.compile(r"(?:<\|[a-z_]{0,20}(?:end|eot|eos)[a-z_]{0,20}\|>|</s>)\Z")
+_LONGEST_END = 48  # characters of such a token
+_LEAD = re.compile(r"^(?:[-*+>#•]+\s+)+(?=\D)")  # a list bullet, a quote mark, a heading
 _MARKER = re.compile(
     rf"(?<![a-z])final[*_`~\s]+answer(?![a-z]){_MARKS}(?:is(?![a-z]))?{_MARKS}[:=]?"
-    rf"|(?<![a-z])answer{_MARKS}(?:is(?![a-z]){_MARKS}:?|:)"
+    # Also as the key of a JSON object, answer or answer_choice.
+    rf"|(?<![a-z])answer(?:_choice)?[\"']?{_MARKS}(?:is(?![a-z]){_MARKS}:?|:)"
     rf"|(?<![a-z])(?:correct|best)[*_`~\s]+(?:answer|option|choice)[*_`~\s]+is(?![a-z]){_MARKS}:?"
     rf"|答案{_MARKS}(?:是|为|:){_MARKS}:?"
+    r"|^[#*_ \t]*(?:correct answer|answer|(?:正确|最终)?答案)[*_ \t]*$"  # a heading
     rf"|选(?!项)择?{_MARKS}:?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 
 _LATEX_DEPTH = 4  # styles inside styles
@@ -153,6 +163,20 @@ def strip_reasoning(text: str) -> str | None:
     return _REASONING_CLOSE.split(text)[-1]
 
 
+def without_frame(text: str) -> str:
+    """Removes what a page or a server puts around a text: lines of code fences, end tokens."""
+    if "<" in text:
+        text = text.rstrip()
+        while match := _END_TOKEN.search(text, max(0, len(text) - _LONGEST_END)):
+            text = text[: match.start()].rstrip()
+    return _FENCE.sub("", text) if "```" in text or "~~~" in text else text
+
+
+def without_lead(text: str) -> str:
+    """Strips the text and removes a bullet, quote mark or heading in front, unless of a number."""
+    return _LEAD.sub("", text.strip())
+
+
 def last_box(text: str) -> str | None:
     r"""The content of the last balanced, non-empty `\boxed{}`, or None."""
     boxes = list(_BOX.finditer(text))
@@ -178,11 +202,20 @@ def find_container(text: str) -> Container:
             return Container(plain(last_box(tagged[-1]) or tagged[-1]), "tag")
     if (boxed := last_box(text)) is not None:
         return Container(plain(boxed), "box")
-    for match in reversed(list(_MARKER.finditer(text))):
+    for match in reversed(list(_MARKER.finditer(text)) if _may_have_marker(text) else []):
         behind = text[match.end() :].lstrip(" \t\r\n*_`~:").split("\n", 1)[0]
         if behind.strip(WRAPPERS):
             return Container(plain(behind), "line")
     return Container(plain(text), "whole")
+
+
+def _may_have_marker(text: str) -> bool:
+    """False where `_MARKER` has nothing to find; it takes longer to say so."""
+    lowered = text.lower()
+    if "answer" in lowered or "答案" in text or "选" in text:
+        return True
+    is_praised = "correct" in lowered or "best" in lowered
+    return is_praised and ("option" in lowered or "choice" in lowered)
 
 
 def plain(text: str) -> str:
@@ -199,7 +232,7 @@ def plain(text: str) -> str:
 
 def is_refusal(text: str) -> bool:
     """True if a normalised text apologises or says that it cannot answer."""
-    lowered = text.lower()
+    lowered = text.lower().replace("_", " ")  # underscores around a word are form
     return any(hint in lowered for hint in _REFUSAL_HINTS) and bool(_REFUSAL.search(lowered))
 
 

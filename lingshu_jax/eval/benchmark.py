@@ -3,17 +3,20 @@
 """What a benchmark is: named samples, each with the rules that score its answer."""
 
 import dataclasses
-from collections.abc import Mapping
+import random
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from lingshu_jax.common import answers
+from lingshu_jax.common import answers, answers_choice, answers_text
 from lingshu_jax.eval import card as card_lib
-from lingshu_jax.eval import compat
+from lingshu_jax.eval import compat, compat_reasons
 
 # How an answer is scored: by the two verdicts, by metrics of report generation, or by a judge with
 # a list of criteria. The last two have no verdict of their own.
 Scoring = Literal["verdict", "report", "rubric"]
+
+LONGEST_REFUSAL = 200  # characters: in a longer report "cannot be assessed" is a finding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,15 +101,51 @@ class Benchmark(Protocol):
         ...
 
 
-def score(sample: Sample, answer: Answer) -> dict[str, Any]:
+def score_all(samples: Iterable[Sample], given: Iterable[Answer]) -> Iterator[dict[str, Any]]:
+    """The rows of samples.jsonl of one benchmark, one after the other.
+
+    Args:
+      samples: The questions in the benchmark's order, which decides MMMU's draws.
+      given: An answer to each.
+    """
+    generator = random.Random(compat.SEED)
+    for sample, answer in zip(samples, given, strict=True):
+        yield score(sample, answer, generator)
+
+
+def score(sample: Sample, answer: Answer, generator: random.Random | None = None) -> dict[str, Any]:
     """The row of samples.jsonl: both verdicts on one answer.
 
     Args:
       sample: The question.
       answer: What the model said.
+      generator: See `compat.Item`; `score_all` has one for a whole benchmark.
     """
-    item = compat.Item(sample.gold, sample.choices, sample.is_open)
+    item = compat.Item(sample.gold, sample.choices, sample.is_open, generator)
     verdict = compat.RULES[sample.rule](answer.response, item)
+    row = {
+        "id": sample.id,
+        "question": sample.question,
+        "gold": sample.gold,
+        "response": answer.response,
+        "finish_reason": answer.finish_reason,
+        "compat": verdict.as_row(),
+        "strict": {},
+        "judge": None,
+        "answer_type": sample.answer_type,
+        "options": list(sample.options),
+        "choices": list(sample.choices),
+        "rule": sample.rule,
+        "num_tokens": answer.num_tokens,
+        "group": sample.group,
+        "strata": dict(sample.strata),
+        "scoring": sample.scoring,
+        "reason": "",
+    }
+    if sample.scoring != "verdict":
+        row["strict"] = {"correct": None, "status": _status(answer), "value": None}
+        row["compat"]["correct"] = None
+        return row
     strict = answers.judge(
         answer.response,
         gold=sample.gold,
@@ -115,16 +154,18 @@ def score(sample: Sample, answer: Answer) -> dict[str, Any]:
         question=sample.question,
         finish_reason=answer.finish_reason,
     )
-    return {
-        "id": sample.id,
-        "question": sample.question,
-        "gold": sample.gold,
-        "response": answer.response,
-        "finish_reason": answer.finish_reason,
-        "compat": verdict.as_row(),
-        "strict": strict._asdict(),
-        "judge": None,
-        "answer_type": sample.answer_type,
-        "options": list(sample.options),
-        "num_tokens": answer.num_tokens,
-    }
+    row["strict"] = strict._asdict()
+    if sample.answer_type == "choices":
+        gold = answers.extract(sample.gold, answer_type="choices", options=sample.options)
+        row["strict"]["jaccard"] = answers_choice.jaccard(str(strict.value or ""), str(gold.value))
+    row["reason"] = compat_reasons.reason(verdict, strict, sample.answer_type)
+    return row
+
+
+def _status(answer: Answer) -> answers_text.Status:
+    """How an answer without a verdict failed, if it did: nothing, cut off, or a refusal."""
+    read = answers.extract(
+        answer.response, answer_type="report", finish_reason=answer.finish_reason
+    )
+    is_long = len(answer.response) > LONGEST_REFUSAL
+    return "ok" if read.status == "refusal" and is_long else read.status

@@ -42,15 +42,30 @@ def read(path: Path) -> list[dict[str, Any]]:
         cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
     except (ValueError, KeyError, TypeError) as error:
         raise errors.UserError(f'{path} is not a vectors file {{"cases": [...]}}') from error
+    if not isinstance(cases, list):
+        raise errors.UserError(f'{path} is not a vectors file {{"cases": [...]}}')
     for number, case in enumerate(cases):
         if not isinstance(case, dict) or not {"kind", "response", "expect"} <= set(case):
             raise errors.UserError(f"{path} case {number} needs kind, response and expect")
-        if case["kind"] not in KINDS or "status" not in case["expect"]:
-            raise errors.UserError(
-                f"{path} case {case.get('id', number)}: kind must be one of {list(KINDS)} and"
-                f" expect needs a status, got {case['kind']!r} and {case['expect']!r}"
-            )
+        if fault := _fault(case):
+            raise errors.UserError(f"{path} case {case.get('id', number)}: {fault}")
     return cases
+
+
+def _fault(case: Mapping[str, Any]) -> str:
+    """What makes a case one that cannot be run; "" if nothing does."""
+    kind, expect, options = case["kind"], case["expect"], case.get("options") or []
+    if kind not in KINDS:
+        return f"kind must be one of {list(KINDS)}, got {kind!r}"
+    if not isinstance(expect, dict) or expect.get("status") not in answers_text.STATUSES:
+        return f"expect needs a status, one of {answers_text.STATUSES}, got {expect!r}"
+    if not isinstance(case["response"], str | None):
+        return f"response must be a text or null, got {case['response']!r}"
+    if not isinstance(options, list) or not all(isinstance(text, str) for text in options):
+        return f"options must be a list of texts, got {options!r}"
+    if KINDS[kind] in ("choice", "choices") and not 2 <= len(options) <= 26:
+        return f"{kind} needs 2 to 26 options, got {len(options)}"
+    return ""
 
 
 def run_case(case: Mapping[str, Any]) -> answers_text.Extraction:
@@ -62,9 +77,9 @@ def run_case(case: Mapping[str, Any]) -> answers_text.Extraction:
     return answers.extract(
         case["response"],
         answer_type=KINDS[case["kind"]],
-        options=case.get("options", ()),
-        question=case.get("question", ""),
-        finish_reason=case.get("finish_reason", "stop"),
+        options=case.get("options") or (),
+        question=case.get("question") or "",
+        finish_reason=case.get("finish_reason") or "stop",
     )
 
 

@@ -9,22 +9,25 @@ carry their own names, and an empty or "." side gives ROUGE 0 instead of an exce
 `strict` score of `common/answers.py` stands beside it.
 """
 
-import difflib
-import re
+import functools
+import math
+import operator
+import random
 import string
 import types
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from lingshu_jax.common import errors
+from lingshu_jax.eval import compat_mmmu, compat_rouge, compat_similar
+
+SEED = 42  # MedEvalKit's, of the letters that MMMU draws for answers it cannot read
 
 NO_BOX = "None"  # what the box parser says where there is none
-OPEN_METRICS = (
-    *(f"bleu{n}" for n in (1, 2, 3, 4)),
-    *("rouge1", "rouge2", "rougel"),
-    *("precision", "recall", "f1"),
-)
+_BLEU, _ROUGE = ("bleu1", "bleu2", "bleu3", "bleu4"), ("rouge1", "rouge2", "rougel")
+_BLEU_WEIGHTS = [(1 / n,) * n for n in (1, 2, 3, 4)]
+OPEN_METRICS = (*_BLEU, *_ROUGE, "precision", "recall", "f1")
 _MARKERS = (
     "**answer**:",
     "**answer**",
@@ -38,6 +41,24 @@ _MARKERS = (
 )
 
 
+# What decided a verdict.
+By = Literal[
+    "similar",  # a guess: the most similar option
+    "first",  # a guess: nothing is similar to any, so the first one
+    "random",  # a guess: a letter drawn by chance
+    "letter",  # of an option
+    "text",  # of an option
+    "substring",  # yes or no, inside other words perhaps
+    "neither",  # yes nor no
+    "equal",  # to the gold
+    "unstripped",  # equal but for blanks around it
+    "unequal",
+    "contained",  # the gold in what was said
+    "nothing",  # there is no verdict
+]
+GUESSES: tuple[By, ...] = ("similar", "first", "random")
+
+
 class Item(NamedTuple):
     """What a rule sees of a sample.
 
@@ -45,23 +66,36 @@ class Item(NamedTuple):
       gold: The gold answer as the data set has it.
       choices: Option strings as the prompt showed them; empty without options.
       is_open: SLAKE's own answer type; other rules look at the gold.
+      generator: Draws MMMU's guesses, one after the other over the rows of a benchmark; None is a
+        new one, seeded with SEED.
     """
 
     gold: str
     choices: tuple[str, ...] = ()
     is_open: bool = False
+    generator: random.Random | None = None
 
 
 class Verdict(NamedTuple):
-    """`kind` is choice, close or open; `metrics` holds OPEN_METRICS for open items."""
+    """What MedEvalKit counts.
 
-    correct: bool
+    Attributes:
+      correct: None where scores are no verdicts: of reports and of rubrics.
+      kind: choice, close, open; short (MMMU's open questions); single_choice and multiple_choice
+        (Rad-ReStruct's names); report, rubric.
+      by: What decided.
+      fields: What a row holds besides: OPEN_METRICS of open answers, `no_rouge` where ROUGE is not
+        defined; what MMMU's parser read, and `guessed` where it drew a letter.
+    """
+
+    correct: bool | None
     kind: str
-    metrics: dict[str, float]
+    by: By
+    fields: Mapping[str, Any]
 
     def as_row(self) -> dict[str, Any]:
         """The `compat` field of a row of samples.jsonl."""
-        return {"correct": self.correct, "kind": self.kind, **self.metrics}
+        return {"correct": self.correct, "kind": self.kind, **self.fields}
 
 
 def judge_vqa(response: str, item: Item) -> Verdict:
@@ -69,7 +103,7 @@ def judge_vqa(response: str, item: Item) -> Verdict:
     prepared = _inside(response).lower().strip()
     gold = item.gold.lower().strip()
     if gold in ("yes", "no"):
-        return Verdict(is_right_judgement(gold, prepared), "close", {})
+        return _judgement(gold, prepared, "close")
     return _open(gold, prepared)
 
 
@@ -79,20 +113,73 @@ def judge_slake(response: str, item: Item) -> Verdict:
     if item.is_open:
         return _open(item.gold, prepared)
     if item.gold in ("yes", "no"):
-        return Verdict(is_right_judgement(item.gold, prepared), "close", {})
+        return _judgement(item.gold, prepared, "close")
     text = parse_response(prepared).replace("\n", "").replace(".", "")
-    return Verdict(text == item.gold.lower(), "close", {})
+    return Verdict(text == item.gold.lower(), "close", _equality(text, item.gold.lower()), {})
 
 
 def judge_choice(response: str, item: Item) -> Verdict:
     """The multiple-choice sets that take what stands between answer tags first."""
-    correct = is_right_choice(item.choices, item.gold, between_tags(response, "answer"))
-    return Verdict(correct, "choice", {})
+    return _choice(item, between_tags(response, "answer"), "choice")
 
 
 def judge_choice_untagged(response: str, item: Item) -> Verdict:
     """PMC-VQA and MedFrameQA: the multiple-choice rule on the raw response."""
-    return Verdict(is_right_choice(item.choices, item.gold, response), "choice", {})
+    return _choice(item, response, "choice")
+
+
+def judge_mmmu(response: str, item: Item) -> Verdict:
+    """MMMU's own evaluation; a question without choices is an open one.
+
+    Differs: open answers are parsed on the validation split too, where MedEvalKit compares single
+    characters of them.
+    """
+    text = between_tags(response, "answer") if "<answer>" in response else response
+    boxed = box(text)
+    text = text if boxed == NO_BOX else boxed
+    if not item.choices:
+        said = compat_mmmu.read_open(text)
+        parsed = [str(x) if isinstance(x, float) and not math.isfinite(x) else x for x in said]
+        correct = compat_mmmu.is_right_open(item.gold, said)
+        return Verdict(correct, "short", "contained" if correct else "unequal", {"parsed": parsed})
+    if "<answer>" in text:
+        text = between_tags(text, "answer")
+    elif "\\boxed" in text:
+        text = box(text)
+    letters = string.ascii_uppercase[: len(item.choices)]
+    letter = compat_mmmu.read_letter(text, _without_brackets(item.choices))
+    if letter is not None:
+        return Verdict(letter == item.gold, "choice", "letter", {"parsed": letter})
+    drawn = (item.generator or random.Random(SEED)).choice(letters)
+    fields = {"parsed": drawn, "guessed": True}
+    return Verdict(drawn == item.gold, "choice", "random", fields)
+
+
+def judge_radrestruct(response: str, item: Item) -> Verdict:
+    """Rad-ReStruct: yes or no by substring; else the choice rule, with the first of the golds.
+
+    What shows no choices is judged as yes or no, even where its gold is another word. The golds of
+    a multiple choice are an option's text, or letters in the publisher's order.
+    """
+    prepared = _inside(response).lower().strip()
+    gold = item.gold.lower().strip()
+    if not item.choices or gold in ("yes", "no"):
+        return _judgement(gold, prepared, "single_choice")
+    if gold not in [choice.lower() for choice in item.choices]:
+        gold = gold[:1]
+    return _choice(item._replace(gold=gold), prepared, "multiple_choice")
+
+
+def judge_report(response: str, item: Item) -> Verdict:
+    """Reports have metrics of their own, and no verdict."""
+    del response, item
+    return Verdict(None, "report", "nothing", {})
+
+
+def judge_rubric(response: str, item: Item) -> Verdict:
+    """Answers that a judge measures by a list of criteria have no verdict of ours."""
+    del response, item
+    return Verdict(None, "rubric", "nothing", {})
 
 
 RULES: dict[str, Callable[[str, Item], Verdict]] = {
@@ -100,6 +187,10 @@ RULES: dict[str, Callable[[str, Item], Verdict]] = {
     "slake": judge_slake,
     "choice": judge_choice,
     "choice_untagged": judge_choice_untagged,
+    "mmmu": judge_mmmu,
+    "radrestruct": judge_radrestruct,
+    "report": judge_report,
+    "rubric": judge_rubric,
 }
 TEXT_RULES = ("vqa", "slake")  # those that compare open text, with BLEU and ROUGE
 
@@ -120,7 +211,14 @@ def box(text: str) -> str:
 
 def between_tags(text: str, tag: str) -> str:
     """The contents of all `<tag>` pairs, joined by a blank; the whole text if that is empty."""
-    contents = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+    contents, place = [], 0
+    start_tag, end_tag = f"<{tag}>", f"</{tag}>"
+    while (start := text.find(start_tag, place)) >= 0:
+        start += len(start_tag)
+        if (end := text.find(end_tag, start)) < 0:
+            break
+        contents.append(text[start:end])
+        place = end + len(end_tag)
     return " ".join(contents).strip() or text
 
 
@@ -137,37 +235,9 @@ def parse_response(response: str) -> str:
     return text
 
 
-def is_right_judgement(gold: str, response: str) -> bool:
-    """Yes or no: exactly one of the two occurs, as a substring, and contains the gold."""
-    text = parse_response(response).replace("\n", "").replace(".", "")
-    if ("yes" in text) == ("no" in text):
-        return False
-    return gold.lower() in text
-
-
-def is_right_choice(choices: Sequence[str], gold: str, response: str) -> bool:
-    """Multiple choice: letter, option text, and at last the most similar option."""
-    letters = string.ascii_lowercase[: len(choices)]
-    text = parse_response(_letter_block(response.lower(), letters)).strip().lower()
-    text = text.replace("\n", "")
-    short = text.split(".")[0].split(":")[-1]
-    gold = gold.strip().lower()
-    lowered = [choice.lower() for choice in choices]
-    if short == gold:
-        return True
-    if len(short) == 1 and short in letters:
-        return lowered[letters.index(short)] == gold
-    gold_choice = lowered[letters.index(gold)] if len(gold) == 1 and gold in letters else None
-    if short in lowered:
-        return short == gold_choice
-    best = _most_similar(lowered, text)
-    return letters[best] == gold or lowered[best] == gold
-
-
 def require_text_metrics() -> None:
-    """Raises a UserError naming the extra if BLEU and ROUGE are not installed."""
+    """Raises a UserError naming the extra if BLEU is not installed."""
     _bleu_module()
-    _rouge_class()
 
 
 def open_metrics(gold: str, response: str) -> dict[str, float]:
@@ -180,15 +250,8 @@ def open_metrics(gold: str, response: str) -> dict[str, float]:
     Returns:
       OPEN_METRICS by name. Differs: F1, P, R are not rotated, empty sides give 0.
     """
-    metrics = {}
-    truth, said = _bleu_tokens(gold), _bleu_tokens(response)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nltk warns of every missing n-gram
-        for n in (1, 2, 3, 4):
-            metrics[f"bleu{n}"] = float(
-                _bleu_module().sentence_bleu([truth], said, weights=(1 / n,) * n)
-            )
-    return metrics | _rouge(gold, response) | _token_scores(gold, response)
+    fields = _open_fields(gold, response)
+    return {name: fields[name] for name in OPEN_METRICS}
 
 
 def mean_metrics(verdicts: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -197,15 +260,74 @@ def mean_metrics(verdicts: Sequence[dict[str, Any]]) -> dict[str, float]:
     Args:
       verdicts: At least one row made by `Verdict.as_row`.
     """
+    # Added one by one: from Python 3.12 on sum() rounds less, and the last digits differ.
     return {
-        name: sum(verdict[name] for verdict in verdicts) / len(verdicts) for name in OPEN_METRICS
+        name: functools.reduce(operator.add, (verdict[name] for verdict in verdicts))
+        / len(verdicts)
+        for name in OPEN_METRICS
     }
 
 
 def _open(gold: str, prepared: str) -> Verdict:
     text = parse_response(prepared)
     gold = gold.lower()
-    return Verdict(text == gold, "open", open_metrics(gold, text))
+    return Verdict(text == gold, "open", _equality(text, gold), _open_fields(gold, text))
+
+
+def _open_fields(gold: str, response: str) -> dict[str, Any]:
+    """OPEN_METRICS, and `no_rouge` where ROUGE is not defined."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nltk warns of every missing n-gram
+        found = _bleu_module().sentence_bleu(
+            [_bleu_tokens(gold)], _bleu_tokens(response), weights=_BLEU_WEIGHTS
+        )
+    metrics = dict(zip(_BLEU, map(float, found), strict=True))
+    return metrics | _rouge(gold, response) | _token_scores(gold, response)
+
+
+def _judgement(gold: str, response: str, kind: str) -> Verdict:
+    """Yes or no: exactly one of the two occurs, as a substring, and contains the gold."""
+    text = parse_response(response).replace("\n", "").replace(".", "")
+    is_yes, is_no = "yes" in text, "no" in text
+    by: By = "substring" if is_yes or is_no else "neither"
+    if text.strip() == gold.lower():
+        by = "equal"
+    return Verdict(is_yes != is_no and gold.lower() in text, kind, by, {})
+
+
+def _choice(item: Item, response: str, kind: str) -> Verdict:
+    """Multiple choice: letter, option text, and at last the most similar option."""
+    letters = string.ascii_lowercase[: len(item.choices)]
+    text = parse_response(_letter_block(response.lower(), letters)).strip().lower()
+    text = text.replace("\n", "")
+    short = text.split(".")[0].split(":")[-1]
+    gold = item.gold.strip().lower()
+    lowered = [choice.lower() for choice in item.choices]
+    if short == gold:
+        return Verdict(True, kind, "letter" if len(gold) == 1 else "text", {})
+    if len(short) == 1 and short in letters:
+        return Verdict(lowered[letters.index(short)] == gold, kind, "letter", {})
+    gold_choice = lowered[letters.index(gold)] if len(gold) == 1 and gold in letters else None
+    if short in lowered:
+        return Verdict(short == gold_choice, kind, "text", {})
+    best = compat_similar.most_similar(lowered, text)
+    by: By = "similar" if best.ratio else "first"
+    correct = gold in (letters[best.place], lowered[best.place])
+    return Verdict(correct, kind, by, {})
+
+
+def _equality(text: str, gold: str) -> By:
+    if text == gold:
+        return "equal"
+    return "unstripped" if text.strip() == gold.strip() else "unequal"
+
+
+def _without_brackets(choices: Sequence[str]) -> list[str]:
+    """Option texts, where the choices have the form "(A) text"."""
+    return [
+        choice.removeprefix(f"({letter}) ")
+        for letter, choice in zip(string.ascii_uppercase, choices, strict=False)
+    ]
 
 
 def _inside(response: str) -> str:
@@ -225,27 +347,15 @@ def _letter_block(text: str, letters: str) -> str:
     return last if len(last) == 1 and last in letters else text
 
 
-def _most_similar(choices: Sequence[str], text: str) -> int:
-    """The first of the choices with the highest ratio; all zero gives the first choice."""
-    best, best_ratio = 0, 0.0
-    for index, choice in enumerate(choices):
-        ratio = difflib.SequenceMatcher(None, choice, text).ratio()
-        if ratio > best_ratio:
-            best, best_ratio = index, ratio
-    return best
-
-
 def _bleu_tokens(text: str) -> list[str]:
     return text.lower().replace(".", " .").split(" ")
 
 
-def _rouge(gold: str, response: str) -> dict[str, float]:
-    names = {"rouge-1": "rouge1", "rouge-2": "rouge2", "rouge-l": "rougel"}
-    try:
-        scores = _rouge_class()().get_scores(response.lower(), gold.lower())[0]
-    except ValueError:  # an empty or "."-only side
-        return dict.fromkeys(names.values(), 0.0)
-    return {ours: float(scores[theirs]["f"]) for theirs, ours in names.items()}
+def _rouge(gold: str, response: str) -> dict[str, Any]:
+    found = compat_rouge.scores(response.lower(), gold.lower())
+    if found is None:
+        return dict.fromkeys(_ROUGE, 0.0) | {"no_rouge": True}
+    return dict(zip(_ROUGE, found, strict=True))
 
 
 def _token_scores(gold: str, response: str) -> dict[str, float]:
@@ -266,13 +376,3 @@ def _bleu_module() -> types.ModuleType:
             "BLEU of open answers needs nltk: pip install lingshu-jax[eval]"
         ) from error
     return bleu_score
-
-
-def _rouge_class() -> type:
-    try:
-        import rouge
-    except ImportError as error:
-        raise errors.UserError(
-            "ROUGE of open answers needs rouge: pip install lingshu-jax[eval]"
-        ) from error
-    return rouge.Rouge

@@ -3,7 +3,7 @@
 
 import pytest
 
-from lingshu_jax.common import answers_choice
+from lingshu_jax.common import answers, answers_choice
 
 OPTIONS = ("Pneumothorax", "Pleural effusion", "Effusion with a fluid level", "Normal chest")
 
@@ -104,3 +104,63 @@ def test_without_letters_needs_every_letter():
         "both",
     ]
     assert answers_choice.without_letters(["A. left", "right"]) == ["A. left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        ("Not listed among the options provided", ("x", "y"), ("unparsed", None)),
+        ("C. X", ("a b", "V", "X"), ("ok", "C")),
+        ("C. V", ("a b", "V", "X"), ("multi", "CV")),
+        ("C) X", ("a b", "V", "X"), ("ok", "C")),
+        ("There is no evidence for it", ("yes", "no", "maybe"), ("unparsed", None)),
+        ("There is no evidence. So: maybe", ("yes", "no", "maybe"), ("ok", "C")),
+        ("No, there is no evidence", ("yes", "no", "maybe"), ("ok", "B")),
+        ("My answer is: no", ("yes", "no", "maybe"), ("ok", "B")),
+        ("I choose 'B'", ("x", "y"), ("ok", "B")),
+        ("A, B!", ("x", "y"), ("multi", "AB")),
+    ],
+)
+def test_words_that_only_look_like_a_choice(text, options, expected):
+    assert answers_choice.extract(text, options) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("right lung, left lung", ("ok", "AB")),
+        ("Left lung and aorta, thoracic!", ("ok", "BC")),
+        ("aorta, thoracic", ("ok", "C")),
+        ("left lung, perhaps", ("unparsed", None)),
+        ("not the left lung", ("unparsed", None)),
+        ("A, left lung", ("ok", "A")),
+    ],
+)
+def test_a_set_may_be_a_list_of_option_texts(text, expected):
+    options = ("right lung", "left lung", "aorta, thoracic")
+    assert answers_choice.extract_set(text, options) == expected
+
+
+def test_the_overlap_of_two_sets_of_letters():
+    pairs = {("AB", "AB"): 1.0, ("AB", "BC"): 1 / 3, ("", "A"): 0.0, ("C", "AB"): 0.0}
+    assert {pair: answers_choice.jaccard(*pair) for pair in pairs} == pairs
+
+
+def test_a_letter_beyond_the_options_beside_the_text_of_one():
+    found = answers_choice.extract("option X lung", ["lung", "5", "rib"])
+    assert found == ("conflict", "X")
+
+
+def test_a_gold_letter_is_a_letter_where_options_are_letters_too():
+    labels = ["A", "C", "D", "E", "B"]  # of a figure, in another order
+    assert answers_choice.gold_letter("B", labels) == "B"
+    assert answers.judge("B", gold="B", answer_type="choice", options=labels).correct
+    assert not answers.judge("E", gold="B", answer_type="choice", options=labels).correct
+
+
+def test_options_that_differ_in_case_alone_are_two():
+    crosses = ["BB Bb", "Bb Bb", "bb bb"]
+    assert answers_choice.gold_letter("Bb Bb", crosses) == "B"
+    assert not answers.judge("A", gold="B", answer_type="choice", options=crosses).correct
+    assert not answers_choice.same_option("A", "B", ["Aa", "aa"])
+    assert answers.judge("A", gold="B", answer_type="choice", options=["Same", "same "]).correct

@@ -89,3 +89,61 @@ def test_refusals(text):
 )
 def test_hedges_are_no_refusals(text):
     assert not answers_text.is_refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("B</s>", "B"),
+        ("B <|im_end|>\n<|endoftext|> ", "B"),
+        ("B<|eot_id|>", "B"),
+        ("a </s> b", "a </s> b"),
+        ("x < y", "x < y"),
+        ("```\nB\n```", "\nB\n"),
+        ("```text\nB\n```", "\nB\n"),
+        ("```B```", "```B```"),
+        ("```B\n```", "```B\n"),  # no kind of text: the answer
+    ],
+)
+def test_what_stands_around_an_answer_goes(text, expected):
+    assert answers_text.without_frame(text) == expected
+
+
+def test_many_end_tokens_take_no_long_time():
+    assert answers_text.without_frame("x" + "</s> " * 20_000) == "x"
+    assert answers_text.without_frame("</s> " * 20_000 + "x").endswith("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- left", "left"),
+        ("> > left", "left"),
+        ("### left", "left"),
+        ("- 3", "- 3"),
+        ("> 5 mm", "> 5 mm"),
+        ("-left", "-left"),
+    ],
+)
+def test_a_bullet_in_front_goes_unless_of_a_number(text, expected):
+    assert answers_text.without_lead(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "behind"),
+    [
+        ("### Answer\nB", "B"),
+        ("**Answer**\n\nB", "B"),
+        ("x\n最终答案\nB", "B"),
+        ('{"answer": "B"}', '"B"}'),
+        ('{"why": "x", "answer_choice": "B"}', '"B"}'),
+        ("The best option is B", "B"),
+    ],
+)
+def test_headings_and_keys_are_markers(text, behind):
+    assert answers_text.find_container(text) == (behind, "line")
+
+
+@pytest.mark.parametrize("text", ["The answer key", "Answers\nB", "an answer\nto B", "a choice: B"])
+def test_words_that_only_look_like_a_marker(text):
+    assert answers_text.find_container(text).kind == "whole"

@@ -28,6 +28,11 @@ def test_all_shared_vectors(shared_dir):
     assert not failed
 
 
+def test_fields_may_be_null():
+    case = {**CASES[0], "response": None, "options": None, "question": None, "id": None}
+    assert check_vectors.run_case(case) == ("empty", None)
+
+
 @pytest.mark.parametrize(
     ("change", "returncode", "last_line"),
     [
@@ -47,7 +52,15 @@ def test_the_command(tmp_path, repo, change, returncode, last_line):
 
 @pytest.mark.parametrize(
     "text",
-    ["x", "[]", '{"cases": [{}]}', '{"cases": [{"kind": "essay", "response": "", "expect": {}}]}'],
+    [
+        *("x", "[]", '{"cases": [{}]}', '{"cases": {"a": 1}}'),
+        '{"cases": [{"kind": "essay", "response": "", "expect": {"status": "ok"}}]}',
+        '{"cases": [{"kind": "open", "response": "", "expect": {}}]}',
+        '{"cases": [{"kind": "open", "response": "", "expect": {"status": "fine"}}]}',
+        '{"cases": [{"kind": "open", "response": 3, "expect": {"status": "ok"}}]}',
+        '{"cases": [{"kind": "mcq", "response": "A", "expect": {"status": "ok"}}]}',
+        '{"cases": [{"kind": "mcq", "response": "A", "expect": {"status": "ok"}, "options": [1]}]}',
+    ],
 )
 def test_a_malformed_file_is_one_clear_error(tmp_path, text):
     path = tmp_path / "vectors.json"
