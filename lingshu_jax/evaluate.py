@@ -5,20 +5,26 @@ r"""Generates answers to benchmarks and scores them, or scores an existing predi
     python -m lingshu_jax.evaluate --model=DIR_OR_ID --engine=jax --benchmarks=vqa_rad \
         --data_dir=DIR --output_dir=DIR
     python -m lingshu_jax.evaluate --predictions=FILE --benchmarks=vqa_rad --output_dir=DIR
+    python -m lingshu_jax.evaluate --compare=DIR,DIR --output_dir=DIR
 
 The same command again goes on where it was interrupted; on a finished folder it does nothing.
+Without --data_dir benchmarks come from the hub. Several processes share the work with
+--num_shards=N --shard=I and the same --output_dir; the one that finds all answers there scores.
 """
 
 import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from lingshu_jax.common import cli, pages, paths
+from lingshu_jax.common import cli, errors, pages, paths
 from lingshu_jax.engines import protocol, registry
-from lingshu_jax.eval import metrics, runner
+from lingshu_jax.eval import answering, compare, folder, medevalkit, metrics, runner
+
+SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
 
 
 def run(
@@ -44,14 +50,68 @@ def run(
     """
     if settings.predictions:
         return runner.score_predictions(settings, output_dir, overwrite=overwrite)
-    choice = registry.choose(settings.engine, settings.model, options=options)
-    settings = dataclasses.replace(settings, **choice.settings())
-    with contextlib.ExitStack() as stack:
+    settings, make = _choose(settings, options)
+    with make as make_engine:
+        return runner.evaluate(
+            settings, output_dir, make_engine, overwrite=overwrite, options=options
+        )
 
-        def make() -> protocol.Engine:
-            return stack.enter_context(contextlib.closing(choice.make()))
 
-        return runner.evaluate(settings, output_dir, make, overwrite=overwrite)
+def run_part(
+    settings: runner.Settings,
+    output_dir: Path,
+    *,
+    part: answering.Part | None,
+    score_failed: bool = False,
+    options: registry.Options = registry.DEFAULTS,
+    overwrite: bool = False,
+) -> dict[str, Any] | None:
+    """As `run`, for one of several processes.
+
+    Args:
+      settings: As in `run`, without predictions.
+      output_dir: As in `run`; all processes have the same.
+      part: Which questions this process asks. None asks all; where JAX has joined several hosts,
+        each asks its share, on its own devices.
+      score_failed: Questions that get no answer count as empty answers.
+      options: As in `run`.
+      overwrite: As in `run`.
+
+    Returns:
+      The content of summary.json; None while answers of other processes are missing.
+
+    Raises:
+      UserError: If an input cannot be used, or questions got no answer.
+    """
+    settings, make = _choose(settings, options)
+    with _hosts(settings.engine, part) as found, make as make_engine:
+        return runner.evaluate_part(
+            settings,
+            output_dir,
+            make_engine,
+            part=dataclasses.replace(found, score_failed=score_failed),
+            overwrite=overwrite,
+            options=options,
+        )
+
+
+def write_medevalkit(settings: runner.Settings, output_dir: Path) -> None:
+    """Writes a finished evaluation in MedEvalKit's layout as well, unless that is there.
+
+    Args:
+      settings: Of the evaluation, as it was given to `run`.
+      output_dir: Its folder.
+
+    Raises:
+      UserError: If its data cannot be read any more.
+    """
+    if (output_dir / medevalkit.FOLDER).is_dir():
+        return
+    found = {
+        name: (card, samples, folder.read_samples(output_dir / name))
+        for name, (card, samples) in runner.questions(settings).items()
+    }
+    medevalkit.write(output_dir, found)
 
 
 def define_flags() -> None:
@@ -60,49 +120,64 @@ def define_flags() -> None:
     flags.adopt_module_key_flags(registry)  # --help shows them
     flags.DEFINE_alias("batch_size", "rows")
     flags.DEFINE_string("benchmarks", None, "Comma list of names, or rows:FILE.jsonl.")
-    flags.DEFINE_string("data_dir", None, "Folder of the benchmarks' data.")
+    flags.DEFINE_string("data_dir", None, "Folder of the benchmarks' data; default: the hub.")
     flags.DEFINE_string("output_dir", None, "Where everything is written.")
     flags.DEFINE_string("predictions", None, "Score this file; nothing is generated.")
     flags.DEFINE_integer("limit", None, "Only the first rows of each benchmark.")
     flags.DEFINE_integer("max_new_tokens", 1024, "Longest answer, in tokens.")
-    flags.DEFINE_string("prompt", "direct", "direct, or think for the think/answer form.")
+    flags.DEFINE_float("temperature", 0.0, "0 is greedy.")
+    flags.DEFINE_float("top_p", 1.0, "Sample from the likeliest tokens that have this share.")
+    flags.DEFINE_integer("top_k", 0, "Sample from so many of the likeliest tokens; 0 is all.")
+    flags.DEFINE_float("repetition_penalty", 1.0, "Of tokens that occurred; 1 is off.")
+    flags.DEFINE_integer("seed", 0, "Of sampled answers; question i takes seed + i.")
+    flags.DEFINE_string("prompt", "direct", "direct, think: the think/answer form, or boxed.")
     flags.DEFINE_boolean("overwrite", False, "Delete an earlier evaluation first.")
     flags.DEFINE_boolean("blind", False, "Replace every image by a grey one.")
+    flags.DEFINE_integer("num_shards", None, "So many processes share the questions.")
+    flags.DEFINE_integer("shard", None, "Which of them this one is, from 0.")
+    flags.DEFINE_boolean(
+        "score_failed", False, "Questions that get no answer count as empty answers."
+    )
+    flags.DEFINE_boolean("medevalkit_layout", False, "Also write MedEvalKit's files.")
+    flags.DEFINE_list("compare", None, "Two finished evaluations; nothing is generated.")
 
 
 def main(argv: list[str]) -> None:
-    """Evaluates as the flags say and prints one line a benchmark."""
+    """Evaluates as the flags say and prints some lines a benchmark."""
     del argv
     address = cli.required("output_dir")
-    if cli.flag("predictions"):
-        model = cli.flag("model") or Path(cli.flag("predictions")).stem
-        benchmarks = cli.flag("benchmarks") or runner.UNNAMED
-    else:
-        model, benchmarks = cli.required("model"), cli.required("benchmarks")
-    settings = runner.Settings(
-        model=model,
-        engine="" if cli.flag("predictions") else cli.flag("engine"),
-        benchmarks=benchmarks,
-        data_dir=cli.flag("data_dir") or "",
-        limit=cli.flag("limit"),
-        max_new_tokens=cli.flag("max_new_tokens"),
-        prompt=cli.flag("prompt"),
-        blind=cli.flag("blind"),
-        predictions=cli.flag("predictions") or "",
-    )
+    if cli.flag("compare"):
+        _compare(cli.flag("compare"), address)
+        return
+    settings, part = _settings(), _part()
+    options = registry.options_from_flags()
     with paths.opened(address) as output_dir:
-        summary = run(
-            settings,
-            output_dir,
-            options=registry.options_from_flags(),
-            overwrite=cli.flag("overwrite"),
+        if settings.predictions:
+            overwrite = cli.flag("overwrite")
+            summary = run(settings, output_dir, options=options, overwrite=overwrite)
+        else:
+            summary = run_part(
+                settings,
+                output_dir,
+                part=part,
+                score_failed=cli.flag("score_failed"),
+                options=options,
+                overwrite=cli.flag("overwrite"),
+            )
+        if summary is not None and cli.flag("medevalkit_layout"):
+            write_medevalkit(settings, output_dir)
+    if summary is None:
+        print(
+            "all questions of this shard have answers; the shard that ends last scores, or the "
+            "same command without --shard and --num_shards"
         )
+        return
     print_summary(summary)
     print(f"report: {address}/report.html")
 
 
 def print_summary(summary: dict[str, Any]) -> None:
-    """Prints a line a benchmark: rows, both accuracies, the constant's, failures."""
+    """Prints a line a benchmark: rows, both accuracies, the constant's, failures; what it took."""
     for name, numbers in summary["benchmarks"].items():
         failures = [f"{numbers[f]} {f}" for f in metrics.FAILURES if numbers[f]]
         print(
@@ -111,6 +186,111 @@ def print_summary(summary: dict[str, Any]) -> None:
             f" constant {pages.percent(numbers['constant_accuracy'])}"
             + (f"; {', '.join(failures)}" if failures else "")
         )
+        if "usage" in numbers:
+            print(f"  {say_usage(numbers['usage'])}")
+
+
+def say_usage(usage: Mapping[str, Any]) -> str:
+    """One line on what the answers took.
+
+    Args:
+      usage: From `answering.total`.
+    """
+    said = [f"{usage['answers']:,} answers"]
+    said += [f"{usage[name]:,} {name}" for name in ("cached", "failed") if usage[name]]
+    known = (("prompt_tokens", "tokens in"), ("new_tokens", "tokens out"))
+    said += [f"{usage[name]:,} {words}" for name, words in known if usage[name] is not None]
+    said.append(f"{usage['seconds']:.1f} s")
+    if usage["answers_per_second"] is not None:
+        said.append(f"{usage['answers_per_second']:.3g} answers a second")
+    if usage["cost"] is not None:
+        said.append(f"cost {usage['cost']:.6g}")
+    return ", ".join(said)
+
+
+def _settings() -> runner.Settings:
+    """What the flags say is evaluated."""
+    if cli.flag("predictions"):
+        model = cli.flag("model") or Path(cli.flag("predictions")).stem
+        benchmarks = cli.flag("benchmarks") or runner.UNNAMED
+    else:
+        model, benchmarks = cli.required("model"), cli.required("benchmarks")
+    return runner.Settings(
+        model=model,
+        engine="" if cli.flag("predictions") else cli.flag("engine"),
+        benchmarks=benchmarks,
+        data_dir=cli.flag("data_dir") or "",
+        limit=cli.flag("limit"),
+        prompt=cli.flag("prompt"),
+        blind=cli.flag("blind"),
+        predictions=cli.flag("predictions") or "",
+        **{name: cli.flag(name) for name in SAMPLING},
+    )
+
+
+def _compare(runs: list[str], address: str) -> None:
+    """Writes and prints how two finished evaluations differ."""
+    if len(runs) != 2:
+        raise errors.UserError(f"--compare takes two folders, DIR,DIR, got {len(runs)}")
+    first, second = map(paths.fetched, runs)
+    with paths.opened(address) as output_dir:
+        compare.run(first, second, output_dir)
+    print(f"comparison: {address}/compare.html")
+
+
+def _part() -> answering.Part | None:
+    """The shard that the flags name; None where they name none."""
+    count, index = cli.flag("num_shards"), cli.flag("shard")
+    if count is None and index is None:
+        return None
+    if index is None or count is None:
+        missing = "shard" if index is None else "num_shards"
+        raise errors.UserError(f"--num_shards and --shard go together; --{missing} is missing")
+    part = answering.Part(index=index, count=count)
+    part.validate()
+    return part
+
+
+def _choose(
+    settings: runner.Settings, options: registry.Options
+) -> tuple[runner.Settings, contextlib.AbstractContextManager[Callable[[], protocol.Engine]]]:
+    """The settings with all that decides answers, and what makes the engine and closes it."""
+    choice = registry.choose(settings.engine, settings.model, options=options)
+    settings.validate()
+    choice.check(settings.sampling)
+
+    @contextlib.contextmanager
+    def making() -> Iterator[Callable[[], protocol.Engine]]:
+        with contextlib.ExitStack() as stack:
+            yield lambda: stack.enter_context(contextlib.closing(choice.make()))
+
+    return dataclasses.replace(settings, **choice.settings()), making()
+
+
+@contextlib.contextmanager
+def _hosts(engine: str, part: answering.Part | None) -> Iterator[answering.Part]:
+    """Joins the hosts that JAX is told of, if any, and says which part this one takes.
+
+    They end together: the first of them keeps what all are joined by.
+    """
+    if engine != "jax":
+        yield part or runner.WHOLE
+        return
+    import jax
+
+    from lingshu_jax.common import runtime
+
+    runtime.start(several_hosts=True)
+    if not jax.distributed.is_initialized():
+        yield part or runner.WHOLE
+        return
+    found = answering.Part(index=jax.process_index(), count=jax.process_count())
+    try:
+        yield part or found
+    except errors.UserError:
+        runtime.wait_for_all("evaluated")
+        raise
+    runtime.wait_for_all("evaluated")
 
 
 if __name__ == "__main__":

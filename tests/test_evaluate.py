@@ -3,6 +3,7 @@
 """The command itself, as a process: what it prints, writes and returns."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from lingshu_jax import evaluate
 from lingshu_jax.common import hub
 from lingshu_jax.engines import registry
 from lingshu_jax.eval import runner
+from tests.engines import bad_server
 
 ROWS = [
     {"question": "q", "answer": "yes", "response": "Yes"},
@@ -82,13 +84,23 @@ def test_scoring_a_file_twice(run, predictions, tmp_path):
         (["--predictions=none.json", "--output_dir=OUT"], "no such file: none.json"),
         (["--predictions=FILE", "--benchmarks=x", "--output_dir=OUT"], "unknown benchmark 'x'"),
         (["--nonsense=1"], "nonsense"),
+        (
+            ["--model=m", "--benchmarks=x", "--output_dir=OUT", "--shard=1"],
+            "--num_shards and --shard go together; --num_shards is missing",
+        ),
+        (
+            ["--engine=openai", "--model=m", "--benchmarks=x", "--output_dir=OUT", "--top_k=5"],
+            "top_k = 5 means nothing to a server of dialect 'openai'",
+        ),
+        (["--compare=EMPTY", "--output_dir=OUT"], "--compare takes two folders, DIR,DIR, got 1"),
+        (["--compare=EMPTY,EMPTY", "--output_dir=OUT"], "is no finished evaluation"),
     ],
 )
 def test_bad_input_is_one_line(run, predictions, tmp_path, arguments, message):
     (tmp_path / "empty").mkdir()
     places = {"OUT": "out", "EMPTY": "empty", "FILE": predictions.name}
     for word, name in places.items():
-        arguments = [a.replace(f"={word}", f"={tmp_path / name}") for a in arguments]
+        arguments = [re.sub(rf"(?<=[=,]){word}\b", str(tmp_path / name), a) for a in arguments]
     done = run(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
@@ -112,3 +124,65 @@ def test_a_model_by_hub_id(small_folder, tmp_path, monkeypatch):
     assert summary["model"] == summary["settings"]["model"] == "some-org/model@v1"
     assert summary["settings"]["weights"] == hub.digest_weights(small_folder)
     assert summary["benchmarks"]["rows"]["n"] == 1
+
+
+@pytest.fixture
+def rows_file(tmp_path):
+    """A benchmark `rows` of five questions without pictures."""
+    lines = []
+    for number in range(5):
+        content = [{"type": "text", "text": f"Is it {number}?"}]
+        row = {"id": f"q{number}", "messages": [{"role": "user", "content": content}]}
+        lines.append(json.dumps({**row, "answer": "yes", "answer_type": "yes_no"}) + "\n")
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(lines))
+    return path
+
+
+def test_two_shards_and_what_they_print(repo, rows_file, tmp_path):
+    """With a server; one more command finds it finished."""
+    out = tmp_path / "out"
+    with bad_server.running() as server:
+        line = [sys.executable, "-m", "lingshu_jax.evaluate", "--engine=openai", "--model=m"]
+        line += [f"--base_url={server.url}", f"--benchmarks=rows:{rows_file}"]
+        line += [f"--output_dir={out}", "--price_in=1000", "--price_out=2000"]
+
+        def command(*more):
+            done = subprocess.run([*line, *more], cwd=repo, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        first = command("--num_shards=2", "--shard=1")
+        assert first.startswith("all questions of this shard have answers; the shard that ends")
+        last = command("--num_shards=2", "--shard=0", "--medevalkit_layout")
+        assert server.paid.total() == 5
+        assert command() == last
+    assert "rows: 5 rows, compat 0.0%" in last
+    # The server says 10 tokens of each prompt and 5 of each answer.
+    assert "  5 answers, 50 tokens in, 25 tokens out, " in last
+    assert "answers a second, cost 0.1\n" in last
+    assert f"report: {out}/report.html" in last
+    assert (out / "medevalkit" / "rows" / "results.json").is_file()
+
+
+def test_the_layout_of_a_finished_evaluation(run, predictions, tmp_path):
+    out = tmp_path / "out"
+    arguments = (f"--predictions={predictions}", "--benchmarks=vqa_rad", f"--output_dir={out}")
+    assert run(*arguments).returncode == 0 and not (out / "medevalkit").exists()
+    done = run(*arguments, "--medevalkit_layout")
+    assert done.returncode == 0, done.stderr
+    totals = json.loads((out / "medevalkit" / "total_results.json").read_text())
+    assert totals["VQA_RAD"]["total metrics"] == {"total": 2, "right": 2, "acc": 1.0}
+
+
+def test_two_runs_are_compared(run, predictions, tmp_path):
+    for name, said in (("first", "Yes"), ("second", "No")):
+        predictions.write_text(json.dumps([{**ROWS[0], "response": said}, ROWS[1]]))
+        arguments = (f"--predictions={predictions}", "--benchmarks=vqa_rad")
+        assert run(*arguments, f"--output_dir={tmp_path / name}").returncode == 0
+    folders = f"--compare={tmp_path / 'first'},{tmp_path / 'second'}"
+    done = run(folders, f"--output_dir={tmp_path / 'both'}")
+    assert done.returncode == 0, done.stderr
+    assert "vqa_rad" in done.stdout
+    assert f"comparison: {tmp_path / 'both'}/compare.html" in done.stdout
+    assert (tmp_path / "both" / "compare.json").is_file()

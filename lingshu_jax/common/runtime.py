@@ -47,7 +47,7 @@ def start(*, several_hosts: bool = False) -> None:
     _ignore_absent_accelerators()
     _set_cpu_flag()
     several = _several_hosts()
-    if several and not several_hosts:
+    if several and not several_hosts and not jax.distributed.is_initialized():
         raise errors.UserError(
             f"this command runs on one host, and {several}={os.environ[several]} says that there "
             f"are several; start it on one of them, with {several}= before it"

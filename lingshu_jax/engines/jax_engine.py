@@ -67,6 +67,7 @@ class JaxEngine:
         self._policy = decoding.Policy(model, tuple(encoder.eos_ids), tuple(processors))
         self._kept: jax_programs.Programs | None = None
         self._is_keeping = False
+        self._used = protocol.Used()
 
     @classmethod
     def from_folder(
@@ -93,7 +94,7 @@ class JaxEngine:
         size = hf.read_config(folder)
         encoder = messages.Encoder.from_folder(folder, blank_images=blank_images)
         shapes = qwen2_5_vl.abstract_params(size, jnp.dtype(jnp.float32))
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         places = jax.tree.map(lambda _: device, shapes)
         if mesh is not None:
             places = jax_layout.places(shapes, mesh)
@@ -163,9 +164,14 @@ class JaxEngine:
                     results.fail(held.job.place, held.error)
                 elif held.is_done:
                     done = [answer.completion() for answer in held.answers]
+                    self._used = self._used.plus(held.job.encoded.num_tokens, done)
                     results.put(held.job.place, done)
         self._watch.lap(jax_programs.HOST)
         return results.lists
+
+    def used(self) -> protocol.Used:
+        """As of `protocol.Metered`, of what `generate` has answered."""
+        return self._used
 
     def stream(self, request: protocol.Request) -> Iterator[protocol.Delta]:
         """One answer as it comes.

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from lingshu_jax.common import errors
@@ -24,7 +24,7 @@ class Journal:
       torn: Lines that a kill or a full disk left unreadable; their rows are asked again.
     """
 
-    def __init__(self, path: pathlib.Path, *, begin: Callable[[], object]):
+    def __init__(self, path: pathlib.Path, *, begin: Callable[[], object], is_synced: bool = False):
         """Takes a journal, or begins one; no second process can while this one has it.
 
         What it holds is as it was, and not known, until `load`.
@@ -32,12 +32,14 @@ class Journal:
         Args:
           path: Its file.
           begin: Called before the first line is written.
+          is_synced: A line is on the disk, safe from a power failure too, when `append` returns.
 
         Raises:
           UserError: If another process has it open.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._file, self._begin = path, _lock(path), begin
+        self._is_synced = is_synced
         self._places: dict[str, int] = {}
         self.torn = 0
 
@@ -73,6 +75,8 @@ class Journal:
         place = self._file.seek(0, 2)
         self._file.write(line.encode())
         self._file.flush()
+        if self._is_synced:
+            os.fsync(self._file.fileno())
         self._places[key] = place
 
     def read(self, key: str) -> dict[str, Any]:
@@ -91,6 +95,22 @@ class Journal:
         if os.fstat(self._file.fileno()).st_size == 0:
             self._path.unlink(missing_ok=True)
         self._file.close()
+
+
+def read_answers(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The whole lines of a journal, which another process may be writing; none if it is gone.
+
+    Args:
+      path: Its file.
+
+    Yields:
+      Keys and answers, in the order in which they came.
+    """
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        for line in file:
+            key = _key_of(line)
+            if key is not None:
+                yield key, json.loads(line)["answer"]
 
 
 def _lock(path: pathlib.Path) -> IO[bytes]:

@@ -187,6 +187,11 @@ class Ledger:
         self._ours = _sum([self._ours, attempt])
         self._write(name, state, request_id, attempt)
 
+    @property
+    def ours(self) -> tuple[Usage, float]:
+        """Tokens and cost of what this engine has asked and knows the end of."""
+        return self._ours.usage, self._ours.cost
+
     def summary(self) -> str:
         """One line about what this engine has asked."""
         open_ = [attempt for _, attempt in self._open.values()]

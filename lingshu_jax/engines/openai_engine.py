@@ -136,6 +136,16 @@ class OpenAIEngine:
         finally:
             future.cancel()
 
+    def used(self) -> protocol.Used:
+        """As of `protocol.Metered`: what servers say, with the prices of the options."""
+        tokens, cost = self._book.ours
+        return protocol.Used(
+            cached=self._book.counts["cached"],
+            tokens_in=tokens.tokens_in,
+            tokens_out=tokens.tokens_out,
+            cost=cost,
+        )
+
     def summary(self) -> str:
         """One line: what was asked, what came from the cache, tokens, cost."""
         return self._book.summary()

@@ -9,7 +9,7 @@ that are there already. `stream` is `generate` for one reader who waits.
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from lingshu_jax.common import errors
 
@@ -198,6 +198,41 @@ class Generator(Protocol):
           UserError: Without `on_result`, if a request cannot be served; names it. With or
             without, if none can be any more.
         """
+        ...
+
+
+class Used(NamedTuple):
+    """What an engine has used since it was made.
+
+    Attributes:
+      cached: Answers that it found instead of making them.
+      tokens_in: Of the prompts that it read; 0 where it is not told.
+      tokens_out: Of the answers that it made; 0 where it is not told.
+      cost: In the currency of its prices; 0 without prices.
+    """
+
+    cached: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+
+    def plus(self, prompt: int, answers: Sequence[Completion]) -> "Used":
+        """With one more request.
+
+        Args:
+          prompt: Its tokens.
+          answers: To it.
+        """
+        made = sum(len(answer.tokens) for answer in answers)
+        return self._replace(tokens_in=self.tokens_in + prompt, tokens_out=self.tokens_out + made)
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """An engine that counts."""
+
+    def used(self) -> Used:
+        """All so far, with what is under way where that is known already."""
         ...
 
 

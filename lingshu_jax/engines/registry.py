@@ -15,7 +15,7 @@ from typing import Any, get_args
 from absl import flags
 
 from lingshu_jax.common import cli, errors, hub
-from lingshu_jax.engines import ledger, openai_options, protocol
+from lingshu_jax.engines import cached, ledger, openai_options, protocol
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,12 +129,20 @@ class Choice:
             openai_requests.sampling_fields(sampling, self.options.server.dialect)
 
     def make(self) -> protocol.Engine:
-        """Makes it.
+        """Makes it; where the options name a cache, it is made when that lacks an answer.
 
         Raises:
-          UserError: If the model cannot be used, or a library is not installed.
+          UserError: If the model cannot be used, or a library is not installed; with a cache, the
+            engine's calls raise it.
         """
-        return ENGINES[self.name].make(self.place, self.options)
+        kind, folder = ENGINES[self.name], self.options.server.cache_folder
+        if folder is None or not kind.has_folder:  # a server's engine has its own
+            return kind.make(self.place, self.options)
+        # What the model is called decides nothing; a longer context may cut an answer later.
+        made_with = {name: value for name, value in self.settings().items() if name != "model"}
+        made_with["max_model_len"] = self.options.max_model_len
+        made_with["is_served"] = bool(self.options.vllm_python)
+        return cached.Cached(lambda: kind.make(self.place, self.options), folder, made_with)
 
 
 def choose(name: str, model: str, *, options: Options = DEFAULTS) -> Choice:
@@ -208,7 +216,7 @@ _SERVER = {
     "requests_per_minute": "At most; 0 is no limit.",
     "tokens_per_minute": "At most; 0 is no limit.",
     "image_tokens": "The most that an image may be; for the budgets.",
-    "cache_folder": "Paid answers, found again by what was asked.",
+    "cache_folder": "Answers, found again by what was asked. jax, vllm.",
     "ledger_file": "JSONL of tokens and costs.",
 }
 _FILES = ("cache_folder", "ledger_file")
@@ -257,11 +265,17 @@ def _digest_files(folder: pathlib.Path) -> str:
 
 
 def _make_jax(folder: str, options: Options) -> protocol.Engine:
+    import jax
+
     from lingshu_jax.common import runtime, sharding
     from lingshu_jax.engines import jax_engine
 
     runtime.start()
-    mesh = sharding.make_mesh({"data": -1, "tensor": options.tensor}) if options.tensor else None
+    mesh = None
+    if options.tensor:
+        # Where hosts are joined each has an engine of its own.
+        sizes = {"data": -1, "tensor": options.tensor}
+        mesh = sharding.make_mesh(sizes, jax.local_devices())
     rows: dict[str, Any] = {"rows": options.rows} if options.rows else {}
     return jax_engine.JaxEngine.from_folder(
         pathlib.Path(folder), mesh=mesh, max_images=options.max_images, **rows
@@ -315,6 +329,10 @@ class _WithServer:
         self.generate, self.score, self.stream = engine.generate, engine.score, engine.stream
         self._engine, self._end_server = engine, end_server
 
+    def used(self) -> protocol.Used:
+        engine = self._engine
+        return engine.used() if isinstance(engine, protocol.Metered) else protocol.Used()
+
     def close(self) -> None:
         with contextlib.ExitStack() as stack:
             stack.callback(self._end_server)
@@ -337,13 +355,13 @@ class _Engine:
 
 
 ENGINES = {
-    "jax": _Engine(make=_make_jax, takes=("rows", "max_images", "tensor")),
+    "jax": _Engine(make=_make_jax, takes=("rows", "max_images", "tensor", "cache_folder")),
     "vllm": _Engine(
         make=_make_vllm,
         takes=(
             *("rows", "max_images", "tensor"),
             *("dtype", "max_model_len", "gpu_memory_utilization", "vllm_python"),
-            "timeout_seconds",
+            *("timeout_seconds", "cache_folder"),
         ),
     ),
     "openai": _Engine(make=_make_openai, has_folder=False, takes=("max_images", *_SERVER, *_TERMS)),

@@ -3,23 +3,41 @@
 """From a sample to what an engine is asked: the form of the prompt, the pictures in it."""
 
 import concurrent.futures
+import functools
 import hashlib
+import io
 import json
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tqdm
 from PIL import Image
 
-from lingshu_jax.common import prompts
-from lingshu_jax.data import images
+from lingshu_jax.common import errors, prompts
+from lingshu_jax.data import images, volume_files
 from lingshu_jax.engines import protocol
-from lingshu_jax.eval import benchmark
+from lingshu_jax.eval import benchmark, question_formats
 
-PROMPTS = ("direct", "think")
+# How an answer is asked for: as the benchmark does, in the think/answer form, or in a box.
+PROMPTS = ("direct", "think", "boxed")
+_AT_ONCE = 1024  # pictures that wait for a thread
 
 Messages = Sequence[Mapping[str, Any]]
+
+
+class Size(NamedTuple):
+    """Of a prompt, to put like beside like."""
+
+    pixels: int
+    characters: int
+
+
+class Weight(NamedTuple):
+    """How many pictures there are, and their bytes as they are stored."""
+
+    pictures: int
+    bytes: int
 
 
 def request(
@@ -29,13 +47,14 @@ def request(
 
     Args:
       sample: The question.
-      prompt: "direct", or "think" to ask for the think/answer form.
+      prompt: One of `PROMPTS`.
       blind: Replaces every picture by a grey one of its size.
       sampling: How to decode.
+
+    Raises:
+      UserError: If the size of a picture cannot be read that is to be replaced.
     """
-    messages: Messages = sample.messages
-    if prompt == "think":
-        messages = _ask_to_think(messages)
+    messages = _asked(sample.messages, prompt)
     if blind:
         messages = [
             {**message, "content": [_greyed(part) for part in message["content"]]}
@@ -44,21 +63,47 @@ def request(
     return protocol.Request(messages=messages, sampling=sampling, id=sample.id)
 
 
+def without_tail(samples: Iterable[benchmark.Sample]) -> int:
+    """How many prompts have no tail that --prompt=boxed could replace.
+
+    Args:
+      samples: The questions.
+    """
+    texts = (_last_text(sample.messages)[1] for sample in samples if sample.messages)
+    return sum(question_formats.boxed(text) == text for text in texts)
+
+
 def check_media(samples: Sequence[benchmark.Sample]) -> None:
     """Decodes every image and video once; the first that fails raises its UserError.
+
+    For the few questions that are asked of a model while it trains; `read_sizes` is for all.
 
     Args:
       samples: Whose prompts are read.
     """
-    parts = {_key(part): part for sample in samples for part in sample.media}
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        checks = pool.map(_decode, parts.values())
-        for _ in tqdm.tqdm(checks, "checking images", len(parts), disable=not parts):
-            pass
+    for _ in _each_once(_decode, samples, "checking images"):
+        pass
+
+
+def read_sizes(samples: Sequence[benchmark.Sample]) -> list[Size | errors.UserError]:
+    """The size of every prompt, from the headers of its pictures alone.
+
+    Args:
+      samples: Whose prompts are read.
+
+    Returns:
+      In their order; why not where a picture cannot be read.
+    """
+    shapes = dict(_each_once(_try_shape, samples, "reading image sizes"))
+    return [_size(sample, [shapes[_key(part)] for part in sample.media]) for sample in samples]
 
 
 def digest(samples: Sequence[benchmark.Sample]) -> str:
-    """A short hash of everything that is asked and what is right; images count by their size."""
+    """A short hash of all texts that are asked and of what is right.
+
+    Args:
+      samples: The questions; of their pictures the number counts, see `digest_pictures`.
+    """
     total = hashlib.sha256()
     for sample in samples:
         fields = (sample.id, sample.gold, sample.answer_type, sample.rule, sample.options)
@@ -66,33 +111,94 @@ def digest(samples: Sequence[benchmark.Sample]) -> str:
         for message in sample.messages:
             texts = [part.get("text") for part in message["content"]]
             total.update(json.dumps([message["role"], texts]).encode())
-        sizes = [_bytes_of(part[part["type"]]) for part in sample.media]
-        total.update(json.dumps(sizes).encode())
+        total.update(f"{len(sample.media)}\n".encode())
     return total.hexdigest()[:16]
 
 
-def size(sample: benchmark.Sample) -> tuple[int, int]:
-    """Pixels and characters of a prompt, to put like beside like."""
-    shapes = [_shape(part) for part in sample.media]
-    pixels = sum(shape.num_frames * shape.height * shape.width for shape in shapes)
-    return pixels, len(sample.question)
+def digest_pictures(sample: benchmark.Sample) -> str:
+    """A short hash of a question's pictures; "" if it has none.
+
+    Those in memory count by their content, files by their size, which is read quickly.
+
+    Args:
+      sample: The question.
+    """
+    weights = [_weigh(part[part["type"]]) for part in sample.media]
+    return hashlib.sha256(json.dumps(weights).encode()).hexdigest()[:16] if weights else ""
 
 
-def _key(part: Mapping[str, Any]) -> str | bytes:
+def digest_prompts(samples: Iterable[benchmark.Sample], prompt: str) -> str:
+    """The SHA-256 of all texts that are asked, one message after the other.
+
+    Args:
+      samples: The questions.
+      prompt: One of `PROMPTS`.
+    """
+    total = hashlib.sha256()
+    for sample in samples:
+        for message in _asked(sample.messages, prompt):
+            texts = [part["text"] for part in message["content"] if part["type"] == "text"]
+            total.update(json.dumps([message["role"], texts]).encode())
+    return total.hexdigest()
+
+
+def weigh(samples: Iterable[benchmark.Sample]) -> Weight:
+    """All pictures of some questions, each counted once.
+
+    Args:
+      samples: The questions.
+    """
+    found = {_key(part): _bytes_of(part[part["type"]]) for s in samples for part in s.media}
+    return Weight(len(found), sum(found.values()))
+
+
+def _each_once(
+    work: Callable[[Mapping[str, Any]], Any], samples: Iterable[benchmark.Sample], said: str
+) -> Iterable[tuple[Hashable, Any]]:
+    """The result for every different picture; the pixels of a few are in memory at a time."""
+    parts = {_key(part): part for sample in samples for part in sample.media}
+    keys = list(parts)
+    with (
+        concurrent.futures.ThreadPoolExecutor() as pool,
+        tqdm.tqdm(desc=said, total=len(keys), disable=not keys) as bar,
+    ):
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            for key, result in zip(some, pool.map(work, map(parts.get, some)), strict=True):
+                bar.update()
+                yield key, result
+
+
+def _key(part: Mapping[str, Any]) -> Hashable:
     """Equal for equal media."""
     value = part[part["type"]]
-    return value if isinstance(value, bytes) else json.dumps(part)
+    return part["type"], tuple(value) if isinstance(value, list) else value
+
+
+def _weigh(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_weigh(frame) for frame in value]
+    return hashlib.sha256(value).hexdigest()[:16] if isinstance(value, bytes) else _bytes_of(value)
 
 
 def _bytes_of(value: Any) -> int:
-    """Bytes of a file, of all frames, 0 for a folder, -1 for what is missing."""
+    """Bytes of a file, of all frames of a folder or list; -1 for what is missing."""
     if isinstance(value, list):
         return sum(map(_bytes_of, value))
     if isinstance(value, bytes):
         return len(value)
-    if os.path.isfile(value):
-        return os.path.getsize(value)
-    return 0 if os.path.isdir(value) else -1
+    path = volume_files.split_fragment(value)[0]
+    if os.path.isdir(path):
+        return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
+    return os.path.getsize(path) if os.path.isfile(path) else -1
+
+
+def _size(sample: benchmark.Sample, shapes: Sequence[Any]) -> Size | errors.UserError:
+    for shape in shapes:
+        if isinstance(shape, errors.UserError):
+            return shape
+    pixels = sum(shape.num_frames * shape.height * shape.width for shape in shapes)
+    return Size(pixels, len(sample.question))
 
 
 def _visual(part: Mapping[str, Any]) -> images.Visual:
@@ -102,6 +208,13 @@ def _visual(part: Mapping[str, Any]) -> images.Visual:
 
 def _shape(part: Mapping[str, Any]) -> images.Shape:
     return images.read_shape(_visual(part), is_video=part["type"] == "video")
+
+
+def _try_shape(part: Mapping[str, Any]) -> images.Shape | errors.UserError:
+    try:
+        return _shape(part)
+    except errors.UserError as error:
+        return error
 
 
 def _decode(part: Mapping[str, Any]) -> None:
@@ -114,20 +227,40 @@ def _decode(part: Mapping[str, Any]) -> None:
         images.open_image(visual)
 
 
-def _ask_to_think(messages: Messages) -> Messages:
-    """Appends the instruction of the think/answer form to the last text."""
+def _asked(messages: Messages, prompt: str) -> Messages:
+    """The messages in a form of `PROMPTS`: the last text of the last one is changed."""
+    if prompt == "direct" or not messages:
+        return messages
+    place, text = _last_text(messages)
+    if prompt == "think":
+        text = prompts.ask(text, prompts.ANSWER_FORMAT)
+    else:
+        text = question_formats.boxed(text)
     *before, last = messages
     content = list(last["content"])
-    place = max(i for i, part in enumerate(content) if part["type"] == "text")
-    asked = prompts.ask(content[place]["text"], prompts.ANSWER_FORMAT)
-    content[place] = {**content[place], "text": asked}
+    content[place] = {**content[place], "text": text}
     return [*before, {**last, "content": content}]
+
+
+def _last_text(messages: Messages) -> tuple[int, str]:
+    """The last text of the last message, and its place there."""
+    content = messages[-1]["content"]
+    place = max(i for i, part in enumerate(content) if part["type"] == "text")
+    return place, content[place]["text"]
 
 
 def _greyed(part: Mapping[str, Any]) -> Mapping[str, Any]:
     if part["type"] not in ("image", "video"):
         return part
     shape = _shape(part)
-    grey = Image.new("RGB", (shape.width, shape.height), (images.BLANK,) * 3)
+    grey = _grey(shape.width, shape.height)
     is_video = part["type"] == "video"
     return {**part, part["type"]: [grey] * shape.num_frames if is_video else grey}
+
+
+@functools.lru_cache(maxsize=1024)
+def _grey(width: int, height: int) -> bytes:
+    """A grey picture as a file: a few kilobytes, where its pixels may be many megabytes."""
+    file = io.BytesIO()
+    Image.new("L", (width, height), images.BLANK).save(file, "PNG")
+    return file.getvalue()

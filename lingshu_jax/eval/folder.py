@@ -2,28 +2,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder of an evaluation: what it was made with, what is done, what is finished.
 
-settings.json                        what decides the answers
-<benchmark>/generations.jsonl        answers so far, one JSON line each, appended
-<benchmark>/samples.jsonl            all scored rows, in the benchmark's order
+settings.json                           what decides the answers
+manifest.json                           software, hardware, data: see `manifest.py`
+<benchmark>/generations[.I-of-N].jsonl  answers so far, a journal for each part that is at work
+<benchmark>/samples.jsonl               all scored rows, in the benchmark's order
 <benchmark>/summary.json
-<benchmark>/COMMIT                   written last; without it the benchmark is partial
+<benchmark>/COMMIT                      written last; without it the benchmark is partial
 summary.json report.html leaderboard.{json,csv,md}
-COMMIT                               written last; without it the evaluation is partial
+COMMIT                                  written last; without it the evaluation is partial
+
+Several processes may share it. Each appends to a journal of its own, which nobody else opens for
+writing; what has one writer at a time is written while `locked`.
 """
 
+import contextlib
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import filelock
 
 from lingshu_jax.common import errors, paths
 from lingshu_jax.data import formats
+from lingshu_jax.engines import journal
 from lingshu_jax.eval import benchmark
 
 COMMIT = "COMMIT"
 SETTINGS = "settings.json"
-GENERATIONS = "generations.jsonl"
+GENERATIONS = "generations"
+LOCK = "lock" + paths.PARTIAL  # object stores never get it
+
+
+class Generations(NamedTuple):
+    """The answers that a benchmark has so far.
+
+    Attributes:
+      answers: By id; where two parts have answered a question, that of the file which is first by
+        name counts.
+      pictures: `asking.digest_pictures` of each question when it was asked, by id.
+      used: What each of them took, those that do not count included.
+    """
+
+    answers: dict[str, benchmark.Answer]
+    pictures: dict[str, str]
+    used: list[Mapping[str, Any]]
 
 
 def check(output_dir: Path, settings: Mapping[str, Any]) -> None:
@@ -37,8 +60,8 @@ def check(output_dir: Path, settings: Mapping[str, Any]) -> None:
         raise errors.UserError(f"--output_dir {output_dir} is a file")
     path = output_dir / SETTINGS
     if not path.is_file():
-        leftover = path.with_name(SETTINGS + paths.PARTIAL)
-        if output_dir.is_dir() and any(entry != leftover for entry in output_dir.iterdir()):
+        leftovers = (SETTINGS + paths.PARTIAL, LOCK)
+        if output_dir.is_dir() and any(e.name not in leftovers for e in output_dir.iterdir()):
             raise errors.UserError(f"--output_dir {output_dir} holds files of something else")
         return
     made_with = json.loads(path.read_text(encoding="utf-8"))
@@ -52,10 +75,30 @@ def check(output_dir: Path, settings: Mapping[str, Any]) -> None:
 
 
 def begin(output_dir: Path, settings: Mapping[str, Any]) -> None:
-    """Makes the folder and notes its settings, unless both are there."""
-    if not (output_dir / SETTINGS).is_file():
-        output_dir.mkdir(parents=True, exist_ok=True)
-        write_text(output_dir / SETTINGS, dump(settings))
+    """Makes the folder and notes its settings, unless both are there.
+
+    Raises:
+      UserError: If another process has begun it with other settings meanwhile.
+    """
+    with locked(output_dir):
+        check(output_dir, settings)
+        if not (output_dir / SETTINGS).is_file():
+            write_text(output_dir / SETTINGS, dump(settings))
+
+
+@contextlib.contextmanager
+def locked(output_dir: Path) -> Iterator[None]:
+    """Waits until no other process is in this block for the same folder.
+
+    Args:
+      output_dir: Of the evaluation; it is made.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    path = output_dir / LOCK
+    with filelock.FileLock(path):
+        yield
+        if is_complete(output_dir):  # who waits finds nothing left to do
+            path.unlink(missing_ok=True)
 
 
 def check_replaceable(output_dir: Path) -> None:
@@ -81,41 +124,32 @@ def is_complete(folder: Path) -> bool:
     return (folder / COMMIT).is_file()
 
 
-def read_generations(folder: Path) -> dict[str, benchmark.Answer]:
-    """The answers that a benchmark already has, by id.
+def generations_file(folder: Path, part: str) -> Path:
+    """Where a part keeps its answers.
 
-    A line that was torn by a kill is cut off the file, with all that follows it; it will be
-    generated again.
+    Args:
+      folder: Of a benchmark.
+      part: As `0-of-2`; "" where there is one.
     """
-    path = folder / GENERATIONS
-    if not path.is_file():
-        return {}
-    found, intact = {}, 0
-    raw = path.read_bytes()
-    for line in raw.splitlines(keepends=True):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if not line.endswith(b"\n"):
-            break
-        found[row["id"]] = benchmark.Answer(
-            row["response"], row["finish_reason"], row["num_tokens"]
-        )
-        intact += len(line)
-    if intact < len(raw):
-        os.truncate(path, intact)
+    return folder / (f"{GENERATIONS}.{part}.jsonl" if part else f"{GENERATIONS}.jsonl")
+
+
+def read_generations(folder: Path) -> Generations:
+    """All answers of a benchmark that is not complete, whatever the parts that gave them.
+
+    A line that is torn, by a kill or because it is being written, is left out.
+
+    Args:
+      folder: Of the benchmark; may be missing.
+    """
+    found = Generations({}, {}, [])
+    for path in _generations(folder):
+        for key, kept in journal.read_answers(path):
+            answer = benchmark.Answer(kept["response"], kept["finish_reason"], kept["num_tokens"])
+            found.answers.setdefault(key, answer)
+            found.pictures.setdefault(key, kept["pictures"])
+            found.used.append(kept["used"])
     return found
-
-
-def append_generations(folder: Path, ids: Sequence[str], given: Iterable[benchmark.Answer]) -> None:
-    """Appends answers; they are on disk when this returns."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = ({"id": id, **answer._asdict()} for id, answer in zip(ids, given, strict=True))
-    with (folder / GENERATIONS).open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def commit_benchmark(folder: Path, rows: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
@@ -123,7 +157,8 @@ def commit_benchmark(folder: Path, rows: Sequence[dict[str, Any]], summary: dict
     formats.write_jsonl(folder / "samples.jsonl", rows)
     write_text(folder / "summary.json", dump(summary))
     write_text(folder / COMMIT, f"{len(rows)} rows\n")
-    (folder / GENERATIONS).unlink(missing_ok=True)
+    for path in _generations(folder):
+        path.unlink(missing_ok=True)
 
 
 def read_samples(folder: Path) -> list[dict[str, Any]]:
@@ -146,3 +181,7 @@ def write_text(path: Path, text: str) -> None:
 def dump(value: Mapping[str, Any]) -> str:
     """JSON as the files of an evaluation have it."""
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _generations(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{GENERATIONS}*.jsonl"))

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generates, scores and writes an evaluation; goes on where it was interrupted.
 
-Everything that can be wrong with the input is found before the first file is written: golds,
-ids, and every image is decoded once.
+What is wrong with settings, rows or golds is found before the first file is written. A picture
+that cannot be read is found when its question is asked, and costs that question alone.
 """
 
 import dataclasses
@@ -13,23 +13,28 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tqdm
+from absl import logging
 
 from lingshu_jax.common import errors, paths
-from lingshu_jax.engines import protocol
+from lingshu_jax.engines import protocol, registry
 from lingshu_jax.eval import (
+    answering,
     asking,
     benchmark,
     catalog,
     compat,
+    files,
     folder,
-    metrics,
+    manifest,
+    overview,
     predictions,
-    report,
+    question_formats,
+    scoring,
 )
+from lingshu_jax.eval import card as card_lib
 
 UNNAMED = "predictions"  # benchmark of a prediction file that was given none
-WINDOW = 512  # requests made at a time: blind ones hold their grey pictures
+WHOLE = answering.Part()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,10 +50,15 @@ class Settings:
       base_url: Of the engine's server.
       dialect: Which fields of a request that one knows.
       benchmarks: Names, comma list.
-      data_dir: Folder of the data.
+      data_dir: Folder of the data; "" fetches them from the hub.
       limit: Only the first rows of each benchmark; None takes all.
       max_new_tokens: Longest answer.
-      prompt: "direct", or "think" to ask for the think/answer form.
+      temperature: 0 is greedy.
+      top_p: As of `protocol.SamplingParams`.
+      top_k: The same.
+      repetition_penalty: The same.
+      seed: Of sampled answers; question i of a benchmark takes seed + i.
+      prompt: One of `asking.PROMPTS`.
       blind: Every image grey.
       predictions: File of answers to score instead of generating; its digest is appended.
     """
@@ -64,6 +74,11 @@ class Settings:
     data_dir: str = ""
     limit: int | None = None
     max_new_tokens: int = 1024
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    seed: int = 0
     prompt: str = "direct"
     blind: bool = False
     predictions: str = ""
@@ -76,11 +91,40 @@ class Settings:
             )
         if self.limit is not None and self.limit < 1:
             raise errors.UserError(f"--limit must be >= 1, got {self.limit}")
-        protocol.SamplingParams(max_new_tokens=self.max_new_tokens).validate()
+        self.sampling.validate()
+
+    @property
+    def sampling(self) -> protocol.SamplingParams:
+        """How answers are decoded."""
+        return protocol.SamplingParams(
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            repetition_penalty=self.repetition_penalty,
+            seed=self.seed,
+        )
+
+    @property
+    def title(self) -> str:
+        """The model as tables name it, without the machine's folders."""
+        return "/".join(Path(self.model).parts[-2:])
+
+    def head(self) -> dict[str, Any]:
+        """What a summary begins with."""
+        return {"model": self.title, "settings": self.recorded()}
 
     def recorded(self) -> dict[str, Any]:
         """As a folder records them: with addresses where they name mirrors of a store."""
         return json.loads(paths.with_addresses(json.dumps(dataclasses.asdict(self))))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A benchmark and its questions, as many as are asked."""
+
+    item: benchmark.Benchmark
+    samples: Sequence[benchmark.Sample]
 
 
 def evaluate(
@@ -89,6 +133,7 @@ def evaluate(
     make_engine: Callable[[], protocol.Generator],
     *,
     overwrite: bool = False,
+    options: registry.Options = registry.DEFAULTS,
 ) -> dict[str, Any]:
     """Generates and scores all benchmarks; on a finished folder it does nothing.
 
@@ -97,6 +142,7 @@ def evaluate(
       output_dir: Missing, empty, or begun with the same settings.
       make_engine: Called only if an answer is missing.
       overwrite: Deletes an earlier evaluation once all input has been checked.
+      options: How the engine works, for the manifest.
 
     Returns:
       The content of summary.json.
@@ -105,29 +151,72 @@ def evaluate(
       UserError: If settings, data or folder are not usable, or if questions got no answer; the
         answers of the others are kept.
     """
+    summary = evaluate_part(
+        settings, output_dir, make_engine, part=WHOLE, overwrite=overwrite, options=options
+    )
+    assert summary is not None, "no other part is at work"
+    return summary
+
+
+def evaluate_part(
+    settings: Settings,
+    output_dir: Path,
+    make_engine: Callable[[], protocol.Generator],
+    *,
+    part: answering.Part,
+    overwrite: bool = False,
+    options: registry.Options = registry.DEFAULTS,
+) -> dict[str, Any] | None:
+    """As `evaluate`, but asks a part of the questions: what finds all answers there scores them.
+
+    Args:
+      settings: What to evaluate, and how; the same for all parts.
+      output_dir: The same for all parts.
+      make_engine: As in `evaluate`.
+      part: Which questions.
+      overwrite: As in `evaluate`; only where there is one part.
+      options: As in `evaluate`.
+
+    Returns:
+      The content of summary.json; None while answers of other parts are missing.
+
+    Raises:
+      UserError: As in `evaluate`.
+    """
     settings.validate()
+    part.validate()
+    if overwrite and part.count > 1:
+        raise errors.UserError("--overwrite would delete the answers of the other shards")
     if overwrite:
         folder.check_replaceable(output_dir)
     elif _is_finished(output_dir, settings):
         return folder.read_summary(output_dir)
     data_dir = paths.local(settings.data_dir) if settings.data_dir else None
-    chosen = catalog.choose(settings.benchmarks, data_dir)
-    samples = {item.card.name: catalog.load(item, data_dir)[: settings.limit] for item in chosen}
-    digests = {name: asking.digest(found) for name, found in samples.items()}
+    loaded, remarks = load(settings, data_dir)
+    for remark in remarks:
+        logging.warning("%s", remark)
+    digests = {name: asking.digest(found.samples) for name, found in loaded.items()}
     made_with = {**settings.recorded(), "data": digests}
     if overwrite:
-        asking.check_media([sample for found in samples.values() for sample in found])
         folder.clear(output_dir)
     folder.check(output_dir, made_with)
-    run = _Run(settings, output_dir, made_with=made_with, make_engine=make_engine)
-    if any(sample.rule in compat.TEXT_RULES for found in samples.values() for sample in found):
-        compat.require_text_metrics()
-    pending = {name: run.pending(name, found) for name, found in samples.items()}
-    asking.check_media([sample for found in pending.values() for sample in found])
-    for name, found in samples.items():
-        run.generate(name, pending[name], total=len(found))
-        run.score(name, found)
-    return _finish(settings, output_dir, chosen, samples)
+
+    def begin() -> None:
+        folder.begin(output_dir, made_with)
+        manifest.note_session(output_dir, manifest.session(settings.engine, options, part.name))
+
+    form = answering.Form(prompt=settings.prompt, blind=settings.blind, sampling=settings.sampling)
+    answerer = answering.Answerer(make_engine, begin, form=form, part=part)
+    without = {}
+    for name, found in loaded.items():
+        outcome = answerer.answer(name, found.samples, output_dir / name)
+        if outcome.reasons and not part.score_failed:
+            without[name] = outcome
+        else:
+            scoring.score(output_dir, name, found.samples)
+    if without:
+        raise errors.UserError(f"{_describe(without)}; the same command asks them again")
+    return finish(settings, output_dir, loaded, data_dir=data_dir, remarks=remarks)
 
 
 def score_predictions(
@@ -148,100 +237,144 @@ def score_predictions(
     """
     settings.validate()
     path = paths.fetched(settings.predictions)
-    known = None
-    if settings.benchmarks != UNNAMED:
-        (known,) = catalog.choose(settings.benchmarks, None)
-    answered = predictions.read(path, known.rule if known else None)[: settings.limit]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    settings = dataclasses.replace(settings, predictions=f"{path} {digest}")
+    answered, known = _read_predictions(settings, path)
+    digest = _digest(path)
+    settings = dataclasses.replace(settings, predictions=f"{path} {digest[:16]}")
     if overwrite:
         folder.clear(output_dir)
     elif _is_finished(output_dir, settings):
         return folder.read_summary(output_dir)
-    rows = [benchmark.score(item.sample, item.answer) for item in answered]
+    samples = [item.sample for item in answered]
+    rows = list(benchmark.score_all(samples, [item.answer for item in answered]))
     folder.begin(output_dir, settings.recorded())
-    (output_dir / settings.benchmarks).mkdir(exist_ok=True)
-    folder.commit_benchmark(output_dir / settings.benchmarks, rows, metrics.summarise(rows))
-    samples = {settings.benchmarks: [item.sample for item in answered]}
-    return _finish(settings, output_dir, [known] if known else [], samples)
-
-
-class _Run:
-    """Generation into one folder; the engine is made when the first answer is needed."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        output_dir: Path,
-        *,
-        made_with: Mapping[str, Any],
-        make_engine: Callable[[], protocol.Generator],
-    ):
-        self._settings, self._output_dir = settings, output_dir
-        self._made_with, self._make_engine = made_with, make_engine
-        self._engine: protocol.Generator | None = None
-
-    def pending(self, name: str, samples: Sequence[benchmark.Sample]) -> list[benchmark.Sample]:
-        """The samples of a benchmark that have no answer on disk."""
-        if folder.is_complete(self._output_dir / name):
-            return []
-        done = folder.read_generations(self._output_dir / name)
-        return [sample for sample in samples if sample.id not in done]
-
-    def generate(self, name: str, pending: list[benchmark.Sample], *, total: int) -> None:
-        """Answers what is pending; each answer is on disk as soon as it is there."""
-        if not pending:
-            return
-        if self._engine is None:
-            self._engine = self._make_engine()
-        # Neighbours of like size share a compiled shape and little padding.
-        pending = sorted(pending, key=asking.size)
-        reasons: list[str] = []
-        with tqdm.tqdm(desc=name, total=total, initial=total - len(pending), unit="row") as bar:
-            for start in range(0, len(pending), WINDOW):
-                reasons += self._ask(name, pending[start : start + WINDOW], bar.update)
-        if reasons:
-            raise errors.UserError(
-                f"{len(reasons)} of {len(pending)} questions of {name} got no answer, the same "
-                f"command asks them again; the first: {reasons[0]}"
-            )
-
-    def _ask(
-        self, name: str, samples: Sequence[benchmark.Sample], advance: Callable[[], object]
-    ) -> list[str]:
-        """Keeps the answers; returns why there are none to some."""
-        assert self._engine is not None
-        reasons = []
-
-        def take(place: int, result: list[protocol.Completion] | protocol.Failure) -> None:
-            advance()
-            if isinstance(result, protocol.Failure):
-                name_of = f"request {samples[place].id!r}: "
-                reasons.append(name_of + result.reason.removeprefix(name_of))
-                return
-            answers = [benchmark.Answer(c.text, c.finish_reason, len(c.tokens)) for c in result]
-            folder.begin(self._output_dir, self._made_with)
-            folder.append_generations(self._output_dir / name, [samples[place].id], answers)
-
-        self._engine.generate([self._request(sample) for sample in samples], on_result=take)
-        return reasons
-
-    def score(self, name: str, samples: Sequence[benchmark.Sample]) -> None:
-        """Scores all answers of a benchmark and commits it."""
-        path = self._output_dir / name
-        if folder.is_complete(path):
-            return
-        given = folder.read_generations(path)
-        rows = [benchmark.score(sample, given[sample.id]) for sample in samples]
-        folder.commit_benchmark(path, rows, metrics.summarise(rows))
-
-    def _request(self, sample: benchmark.Sample) -> protocol.Request:
-        return asking.request(
-            sample,
-            prompt=self._settings.prompt,
-            blind=self._settings.blind,
-            sampling=protocol.SamplingParams(max_new_tokens=self._settings.max_new_tokens),
+    with folder.locked(output_dir):
+        (output_dir / settings.benchmarks).mkdir(exist_ok=True)
+        summary = overview.of_benchmark(rows, samples)
+        folder.commit_benchmark(output_dir / settings.benchmarks, rows, summary)
+        facts = {"predictions": {"name": path.name, "sha256": digest}}
+        published = {known.card.name: known.card.published} if known else {}
+        return scoring.commit(
+            output_dir,
+            {settings.benchmarks: samples},
+            head=settings.head(),
+            facts=facts,
+            published=published,
+            remarks=files.remarks(known.card, samples) if known and not settings.limit else [],
         )
+
+
+def finish(
+    settings: Settings,
+    output_dir: Path,
+    loaded: Mapping[str, Loaded],
+    *,
+    data_dir: Path | None,
+    remarks: Sequence[str],
+) -> dict[str, Any] | None:
+    """Writes what covers all benchmarks, if these are complete.
+
+    Args:
+      settings: Of the evaluation.
+      output_dir: Its folder.
+      loaded: All benchmarks.
+      data_dir: Of their data.
+      remarks: On them.
+
+    Returns:
+      The content of summary.json; None where a benchmark is not complete.
+    """
+    if not all(folder.is_complete(output_dir / name) for name in loaded):
+        return None
+    facts = {
+        "model": {"name": settings.title, "weights": settings.weights, "files": settings.files},
+        "engine": settings.engine,
+        "server": {"address": settings.base_url, "dialect": settings.dialect},
+        "sampling": dataclasses.asdict(settings.sampling),
+        "prompts": {
+            "form": settings.prompt,
+            "version": question_formats.VERSION,
+            "sha256": {
+                name: asking.digest_prompts(found.samples, settings.prompt)
+                for name, found in loaded.items()
+            },
+        },
+        "blind": settings.blind,
+        "limit": settings.limit,
+        "benchmarks": {
+            name: manifest.describe_data(found.item, data_dir, found.samples)
+            for name, found in loaded.items()
+        },
+    }
+    with folder.locked(output_dir):
+        if folder.is_complete(output_dir):
+            return folder.read_summary(output_dir)
+        return scoring.commit(
+            output_dir,
+            {name: found.samples for name, found in loaded.items()},
+            head=settings.head(),
+            facts=facts,
+            published={name: found.item.card.published for name, found in loaded.items()},
+            remarks=remarks,
+        )
+
+
+def load(settings: Settings, data_dir: Path | None) -> tuple[dict[str, Loaded], list[str]]:
+    """The benchmarks of some settings, and sentences on what is not as published.
+
+    Args:
+      settings: Names, limit and prompt are read.
+      data_dir: Of the data; None fetches them.
+
+    Raises:
+      UserError: If a benchmark is unknown or its data cannot be used.
+    """
+    loaded, remarks = {}, []
+    for item in catalog.choose(settings.benchmarks, data_dir):
+        name, samples = item.card.name, catalog.load(item, data_dir)
+        remarks += files.remarks(item.card, samples)
+        loaded[name] = Loaded(item=item, samples=samples[: settings.limit])
+        without = asking.without_tail(samples) if settings.prompt == "boxed" else 0
+        if without:
+            remarks.append(
+                f"{name} has {without} prompts without a tail that --prompt=boxed replaces; they "
+                "are asked as they are"
+            )
+    asked = [sample for found in loaded.values() for sample in found.samples]
+    if any(sample.rule in compat.TEXT_RULES for sample in asked):
+        compat.require_text_metrics()
+    return loaded, remarks
+
+
+def questions(
+    settings: Settings,
+) -> dict[str, tuple[card_lib.Card, Sequence[benchmark.Sample]]]:
+    """Card and questions of every benchmark of a finished evaluation.
+
+    Args:
+      settings: As `evaluate` or `score_predictions` was given them.
+
+    Raises:
+      UserError: If the data or the prediction file cannot be read any more.
+    """
+    if not settings.predictions:
+        data_dir = paths.local(settings.data_dir) if settings.data_dir else None
+        loaded, _ = load(settings, data_dir)
+        return {name: (found.item.card, found.samples) for name, found in loaded.items()}
+    answered, known = _read_predictions(settings, paths.fetched(settings.predictions))
+    name = settings.benchmarks
+    card = known.card if known else card_lib.Card(name=name, title=name, family="multimodal")
+    return {name: (card, [item.sample for item in answered])}
+
+
+def _read_predictions(
+    settings: Settings, path: Path
+) -> tuple[list[predictions.Answered], benchmark.Benchmark | None]:
+    """The answers of a file, and the benchmark that they belong to."""
+    known = None
+    if settings.benchmarks != UNNAMED:
+        (known,) = catalog.choose(settings.benchmarks, None)
+    answered = predictions.read(path, known.rule if known else None)[: settings.limit]
+    return answered, known
 
 
 def _is_finished(output_dir: Path, settings: Settings) -> bool:
@@ -250,23 +383,21 @@ def _is_finished(output_dir: Path, settings: Settings) -> bool:
     return folder.is_complete(output_dir)
 
 
-def _finish(
-    settings: Settings,
-    output_dir: Path,
-    chosen: Sequence[benchmark.Benchmark],
-    samples: Mapping[str, Sequence[benchmark.Sample]],
-) -> dict[str, Any]:
-    """Writes the files that cover all benchmarks, then the marker."""
-    summaries = {name: folder.read_summary(output_dir / name) for name in samples}
-    summary = {
-        "model": "/".join(Path(settings.model).parts[-2:]),
-        "settings": settings.recorded(),
-        "benchmarks": summaries,
-        **metrics.totals(summaries),
-    }
-    published = {item.card.name: item.card.published for item in chosen}
-    rows = {name: folder.read_samples(output_dir / name) for name in samples}
-    report.write(output_dir, summary, rows=rows, samples=samples, published=published)
-    folder.write_text(output_dir / "summary.json", folder.dump(summary))
-    folder.write_text(output_dir / folder.COMMIT, f"{len(samples)} benchmarks\n")
-    return summary
+def _describe(without: Mapping[str, answering.Outcome]) -> str:
+    """Which benchmarks have how many questions without an answer, and why the first has none."""
+    said = []
+    for name, outcome in without.items():
+        row_id, reason = next(iter(outcome.reasons.items()))
+        said.append(
+            f"{len(outcome.reasons)} of {outcome.asked} questions of {name} got no answer "
+            f"(the first: {row_id!r}: {reason})"
+        )
+    return "; ".join(said)
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a prediction file, or of all that are read as one."""
+    digests = [manifest.digest_file(file) for file in predictions.sources(path)]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
