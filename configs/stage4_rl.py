@@ -13,6 +13,10 @@ values, which is our choice.
 Other losses are named behind the size: `:7b,dapo` (`grpo`, `dr_grpo`, `dapo`, `gspo`, `cispo`).
 They change the loss and what belongs to it, no rate, no batch and no reward of Lingshu's paper.
 
+`:7b,prepared` reads what `python -m lingshu_jax.rl.prepare --output=data/rl` has written and asks
+no held-out questions; `:7b,prepared_held_out` asks those of `data/rl_held_out` as well, which the
+same command makes of other rows. Either may stand beside a loss: `:7b,dapo,prepared`.
+
 About 100K verifiable questions (Table 5) are 195 rollout batches, 780 updates. The paper reports
 small and mixed gains of this stage: seven-set mean 61.8 before, 61.5 after, for the 7B model.
 
@@ -35,6 +39,8 @@ from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import config_reward
 from lingshu_jax.stages import config, optim_config
 
+# What `rl.prepare` writes, under the data root.
+PREPARED, PREPARED_HELD_OUT = "rl/train.jsonl", "rl_held_out/train.jsonl"
 # Rows of the training splits that are kept out of `mixtures.RL`; test splits are for evaluation.
 HELD_OUT = ("vqa_rad_rl_held_out", "slake_rl_held_out", "path_vqa_rl_held_out")
 # 3.1-3.2: one rate for all parts; Figure 6: all are trained.
@@ -42,14 +48,19 @@ TRAINABLE = (("vision/.*", 1e-6), ("merger/.*", 1e-6), ("text/.*", 1e-6))
 
 
 def get_config(arg: str = "7b") -> rl_config.RLStageConfig:
-    """The stage for `tiny`, `3b`, `7b`, `32b` or `72b`, with a loss behind it: `7b,dapo`."""
-    size, _, variant = arg.partition(",")
+    """The stage for `tiny`, `3b`, `7b`, `32b` or `72b`; a loss and data may stand behind it."""
+    size, *words = arg.split(",")
     chosen = _tiny() if size == config.TINY else _full(size)
-    if variant:
-        change = VARIANTS.get(variant)
-        if change is None:
-            raise errors.UserError(f"the loss must be one of {tuple(VARIANTS)}, got {variant!r}")
-        change(chosen.rl)
+    for names in (VARIANTS, DATA):
+        named = [word for word in words if word in names]
+        errors.require(len(named) <= 1, "<variant>", named, f"one of {tuple(names)}")
+    for word in words:
+        if word in VARIANTS:
+            VARIANTS[word](chosen.rl)
+        else:
+            known = (*VARIANTS, *DATA)
+            errors.require(word in DATA, "<variant>", word, f"one of {known}")
+            DATA[word](chosen)
     return chosen
 
 
@@ -58,21 +69,26 @@ def _grpo(rl: rl_config.RLConfig) -> None:
 
 
 def _dr_grpo(rl: rl_config.RLConfig) -> None:
-    """arXiv 2503.20783; oat is the framework of its code."""
-    rl.aggregation = "constant"  # section 3.2; oat: the longest completion is the constant
+    """arXiv 2503.20783."""
+    rl.aggregation = "constant"  # section 3.2, listing 1: the longest completion is the constant
     rl.scale_by_std = False  # section 3.2
-    rl.kl_coef = 0.0  # section 3
-    rl.clip_low, rl.clip_high = 0.2, 0.2  # not stated: oat
+    rl.kl_coef = 0.0  # section 3, Table 6
+    rl.clip_low, rl.clip_high = 0.2, 0.2  # Table 6
 
 
 def _dapo(rl: rl_config.RLConfig) -> None:
     """arXiv 2503.14476."""
-    rl.aggregation = "token"  # eq. 8
+    rl.aggregation = "token"  # eq. 8, section 3.3
     rl.clip_low, rl.clip_high = 0.2, 0.28  # section 4.1
     rl.clip_dual = 10.0  # not stated: verl's and EasyR1's DAPO
     rl.kl_coef = 0.0  # section 2.3
     rl.overlong_filter = True  # section 3.4
-    rl.overlong_buffer = rl.max_new_tokens // 5  # section 4.1: 4,096 of 20,480
+    _overlong_and_refills(rl)
+
+
+def _overlong_and_refills(rl: rl_config.RLConfig) -> None:
+    """Of arXiv 2503.14476."""
+    rl.overlong_buffer = rl.max_new_tokens // 5  # eq. 13; section 4.1: 4,096 of 20,480
     rl.max_refills = 10  # section 3.2: until the batch is full; EasyR1's DAPO tries 10 times
 
 
@@ -81,16 +97,17 @@ def _gspo(rl: rl_config.RLConfig) -> None:
     rl.ratio = "sequence"  # eq. 7
     rl.aggregation = "sequence"  # eq. 5
     rl.clip_low, rl.clip_high = 3e-4, 4e-4  # section 5.1
-    rl.kl_coef = 0.0  # not stated: its authors' setting in verl and TRL; EasyR1's GSPO
+    rl.kl_coef = 0.0  # section 2 leaves it out of all formulas: its authors in volcengine/verl#2775
 
 
 def _cispo(rl: rl_config.RLConfig) -> None:
     """arXiv 2506.13585."""
-    rl.objective = "cispo"  # eq. 4
+    rl.objective = "cispo"  # eq. 4 and 5
     rl.aggregation = "token"  # eq. 4
     rl.clip_low = 1.0  # section 3.1: no lower bound
     rl.clip_high = 4.0  # tuned there, not stated: EasyR1's CISPO, a weight of at most 5
     rl.kl_coef = 0.0  # section 3.1
+    _overlong_and_refills(rl)  # section 3.1 takes both from DAPO
 
 
 VARIANTS: dict[str, Callable[[rl_config.RLConfig], None]] = {
@@ -99,6 +116,25 @@ VARIANTS: dict[str, Callable[[rl_config.RLConfig], None]] = {
     "dapo": _dapo,
     "gspo": _gspo,
     "cispo": _cispo,
+}
+
+
+def _prepared(chosen: rl_config.RLStageConfig) -> None:
+    """What `rl.prepare` wrote."""
+    chosen.data.sources = (sources.Source(name="rl", path=PREPARED, group="medical_multimodal"),)
+    chosen.data.root = "data"
+    chosen.rl.eval.sources = ()
+
+
+def _prepared_held_out(chosen: rl_config.RLStageConfig) -> None:
+    """And what it wrote of other rows."""
+    _prepared(chosen)
+    chosen.rl.eval.sources = (sources.Source(name="rl_held_out", path=PREPARED_HELD_OUT),)
+
+
+DATA: dict[str, Callable[[rl_config.RLStageConfig], None]] = {
+    "prepared": _prepared,
+    "prepared_held_out": _prepared_held_out,
 }
 
 

@@ -24,14 +24,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lingshu_jax.common import answers
 from lingshu_jax.data import formats, formats_media, formats_messages
 
 MEDIA = {"image": "images", "video": "videos"}
 VERL_COLUMNS = ("prompt", "messages", "images", "videos", "reward_model")
 EASYR1_COLUMNS = ("problem", "answer", "images", "videos")
 GOLD_COLUMNS = ("answer_type", "options")
-# A number alone; "3 masses" or "2 \\sqrt{3}" is open text to the judge.
-NUMBER = re.compile(r"[-+]?(\d[\d,]*(\.\d+)?|\.\d+)\s*%?")
 # Options at the beginnings of lines: "A. left", "(B) right".
 OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s*(\S.*?)\s*$", re.MULTILINE)
 # Options in a line: "(A) left (B) right", up to its end.
@@ -100,9 +99,9 @@ def read_easyr1(path: Path, options: formats.Options) -> Iterator[formats.Record
 def gold_of(answer: Any, row: Mapping[str, Any], question: str) -> dict[str, Any]:
     """What rewards read: the gold answer, its type, and its options where it has any.
 
-    The row's own `answer_type` and `options` come first. Without them, yes and no are "yes_no", a
-    number alone is "number", the letter or the text of an option that the question lists is
-    "choice", and everything else is "open".
+    The row's own `answer_type` and `options` come first. Without them, the letter or the text of an
+    option that the question lists is "choice", and `answers.infer_type` says the rest. Several
+    numbers or boxes are one open answer with its aliases.
 
     Args:
       answer: The gold answer, see the top of this file.
@@ -123,7 +122,7 @@ def gold_of(answer: Any, row: Mapping[str, Any], question: str) -> dict[str, Any
     listed = options or []
     if not listed and answer_type in (None, "choice"):
         gold, listed = _chosen(gold, _listed(question))
-    answer_type = answer_type or _type_of(gold, listed)
+    answer_type = answer_type or _type_of(gold, listed, has_aliases=bool(aliases))
     if aliases and answer_type != "open":
         raise formats.RowError(f"{1 + len(aliases)} golds, but one is allowed of {answer_type!r}")
     return {
@@ -154,12 +153,10 @@ def _text_of(value: Any) -> str:
     return gold
 
 
-def _type_of(gold: str, options: list[str]) -> str:
-    if options:
-        return "choice"
-    if gold.lower().rstrip(".") in ("yes", "no"):
-        return "yes_no"
-    return "number" if NUMBER.fullmatch(gold) else "open"
+def _type_of(gold: str, options: list[str], *, has_aliases: bool) -> str:
+    """As the judge types it."""
+    kind = answers.infer_type(gold, options)
+    return "open" if has_aliases and kind in ("number", "box") else kind
 
 
 def _chosen(gold: str, listed: list[str]) -> tuple[str, list[str]]:

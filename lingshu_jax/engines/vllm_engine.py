@@ -90,6 +90,7 @@ class VllmEngine:
           max_images: Requests with more are refused.
         """
         self.encoder, self.last_sync, self.skipped_sleeps = encoder, None, 0
+        self._used = protocol.Used()
         self._llm: Any = llm
         self._size, self._dtype = size, dtype
         config = llm.llm_engine.vllm_config
@@ -110,6 +111,7 @@ class VllmEngine:
         *,
         dtype: str = "",
         blank_images: bool = False,
+        encoder: messages.Encoder | None = None,
         max_images: int = protocol.MAX_IMAGES,
         max_model_len: int | None = None,
         options: Mapping[str, Any] = NO_OPTIONS,
@@ -120,6 +122,8 @@ class VllmEngine:
           folder: With weights, tokenizer and processor files.
           dtype: To compute in, as float32; "" is what the weights are stored in.
           blank_images: Greys out every image, sizes and tokens unchanged.
+          encoder: Of other image sizes than the folder's, with `image_sizes` among the
+            options; `blank_images` is not read then.
           max_images: Requests with more are refused.
           max_model_len: Tokens of prompt and answer together; None is the model's own context, for
             which the memory has to suffice.
@@ -133,7 +137,7 @@ class VllmEngine:
             raise errors.UserError(f"no folder {folder}: a Hugging Face folder is needed")
         vllm, platform = _load(""), _load(".platforms").current_platform
         size = hf.read_config(folder)
-        encoder = messages.Encoder.from_folder(folder, blank_images=blank_images)
+        encoder = encoder or messages.Encoder.from_folder(folder, blank_images=blank_images)
         computed = jnp.dtype(dtype or stored_dtype(folder, size))
         arguments = {
             **engine_arguments(dtype=str(computed), max_images=max_images),
@@ -207,8 +211,13 @@ class VllmEngine:
                 except errors.UserError as error:
                     results.fail(job.place, error)
                 else:
+                    self._used = self._used.plus(job.encoded.num_tokens, answers)
                     results.put(job.place, answers)
         return results.lists
+
+    def used(self) -> protocol.Used:
+        """As of `protocol.Metered`, of what `generate` has answered."""
+        return self._used
 
     def score(
         self,
@@ -319,18 +328,17 @@ class VllmEngine:
             (rendered,) = self._llm.renderer.render_cmpl([prompt])
             wanted = [*job.encoded.tokens.tolist(), *job.continuation]
             if list(rendered["prompt_token_ids"]) != wanted:
-                raise errors.UserError("vLLM makes another prompt of it than training does")
+                raise errors.UserError(vllm_prompts.OTHER_PROMPT)
             engine.add_request(name, rendered, _load("").SamplingParams(**fields))
         return name
 
     def _completion(self, answer: Any, stop: Sequence[str]) -> protocol.Completion:
-        reader = stops.Reader(self.encoder.decode, stop)
-        text = "".join([*map(reader.push, answer.token_ids), reader.finish()])
-        return protocol.Completion(
-            text=text,
-            tokens=tuple(answer.token_ids),
-            logprobs=_logprobs(answer),
-            finish_reason=_finish_reason(answer),
+        return vllm_prompts.completion(
+            answer.token_ids,
+            _logprobs(answer),
+            answer.finish_reason,
+            encoder=self.encoder,
+            stop=stop,
         )
 
     def _deltas(self, job: _Job, stop: Sequence[str]) -> Iterator[protocol.Delta]:
@@ -346,7 +354,9 @@ class VllmEngine:
                         text=text + reader.finish() if output.finished else text,
                         tokens=tuple(answer.token_ids),
                         logprobs=_logprobs(answer),
-                        finish_reason=_finish_reason(answer) if output.finished else None,
+                        finish_reason=vllm_prompts.finish_reason(answer.finish_reason)
+                        if output.finished
+                        else None,
                     )
 
 
@@ -377,6 +387,16 @@ def engine_arguments(*, dtype: str, max_images: int) -> dict[str, Any]:
         "generation_config": "vllm",
         "logprobs_mode": "raw_logprobs",
     }
+
+
+def image_sizes(smallest: int, largest: int) -> dict[str, Any]:
+    """A further argument of vLLM: its processor leaves images of these sizes as they are.
+
+    Args:
+      smallest: Area in pixels.
+      largest: The same; memory is set aside for such an image.
+    """
+    return {"mm_processor_kwargs": {"min_pixels": smallest, "max_pixels": largest}}
 
 
 def stored_dtype(folder: pathlib.Path, size: sizes.ModelSize) -> str:
@@ -456,13 +476,6 @@ def _logprobs(answer: Any) -> tuple[float, ...]:
     """Of the sampled tokens."""
     pairs = zip(answer.token_ids, answer.logprobs, strict=True)
     return tuple(float(found[token].logprob) for token, found in pairs)
-
-
-def _finish_reason(answer: Any) -> protocol.FinishReason:
-    reason = answer.finish_reason
-    if reason not in ("stop", "length"):
-        raise errors.UserError(f"vLLM ended an answer with {reason!r}")
-    return reason
 
 
 def _score(job: _Job, output: Any) -> protocol.Score:

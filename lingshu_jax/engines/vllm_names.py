@@ -4,3 +4,4 @@
 
 BACKEND = "lingshu_buckets"  # of vLLM's weight updates
 EXTENSION = "lingshu_jax.engines.vllm_worker.Extension"  # a name that vLLM's workers import
+LATER = "lingshu_later"  # the load format of a model whose weights come before its first request

@@ -1,6 +1,6 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Our prompts and sampling in vLLM's terms; pure functions, vLLM is not imported.
+"""Our prompts and sampling in vLLM's terms, its answers in ours; pure, vLLM is not imported.
 
 Pictures go to vLLM resized by our own resizer, so that its processor finds nothing to resize: the
 pixels are those that training and our own engine see.
@@ -14,11 +14,12 @@ from PIL import Image
 
 from lingshu_jax.common import errors
 from lingshu_jax.data import images, messages
-from lingshu_jax.engines import protocol
+from lingshu_jax.engines import protocol, stops
 
 # vLLM replaces a colder temperature by this one, and takes none hotter than that.
 COLDEST, HOTTEST = 0.01, 2.0
 BANNED = -100.0  # the lowest bias that it takes
+OTHER_PROMPT = "vLLM makes another prompt of it than training does"
 
 
 def prompt(
@@ -87,6 +88,50 @@ def sampling(params: protocol.SamplingParams, encoder: messages.Encoder) -> dict
 
 
 SCORING = {"temperature": 0.0, "max_tokens": 1, "prompt_logprobs": 0, "detokenize": False}
+
+
+def completion(
+    tokens: Sequence[int],
+    logprobs: Sequence[float],
+    reason: Any,
+    *,
+    encoder: messages.Encoder,
+    stop: Sequence[str],
+) -> protocol.Completion:
+    """An answer of vLLM.
+
+    Args:
+      tokens: Ids as sampled.
+      logprobs: Of each.
+      reason: Why it ended, as vLLM says it.
+      encoder: Makes the text.
+      stop: Texts that end an answer.
+
+    Raises:
+      UserError: If it ended otherwise than answers do.
+    """
+    reader = stops.Reader(encoder.decode, stop)
+    text = "".join([*map(reader.push, tokens), reader.finish()])
+    return protocol.Completion(
+        text=text,
+        tokens=tuple(tokens),
+        logprobs=tuple(logprobs),
+        finish_reason=finish_reason(reason),
+    )
+
+
+def finish_reason(reason: Any) -> protocol.FinishReason:
+    """Why an answer ended.
+
+    Args:
+      reason: As vLLM says it.
+
+    Raises:
+      UserError: If it is none that an answer has, as "abort".
+    """
+    if reason not in ("stop", "length"):
+        raise errors.UserError(f"vLLM ended an answer with {reason!r}")
+    return reason
 
 
 def _picture(media: images.Media, encoder: messages.Encoder) -> Image.Image:

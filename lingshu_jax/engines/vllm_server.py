@@ -72,7 +72,7 @@ class Server:
           can_sleep: Whether `sleep` does something; not on CPUs and TPUs.
           start_seconds: It has so long to answer for the first time.
           options: Further arguments of vLLM's command line by name, as `tensor_parallel_size`;
-            True for one without a value.
+            True or False for one without a value.
 
         Raises:
           UserError: If the folder is none or incomplete, or the server ends or does not answer in
@@ -147,6 +147,24 @@ class Server:
             self._post(f"/reset_{cache}_cache")
         self._post("/resume")
 
+    def ask(self, path: str, body: Mapping[str, Any], *, timeout: float) -> dict[str, Any]:
+        """What a route of the server answers.
+
+        Args:
+          path: Of the route.
+          body: JSON values.
+          timeout: Seconds until the whole answer is there.
+
+        Raises:
+          UserError: If it does not answer, or refuses; shows why.
+        """
+        return json.loads(self._post(path, body, timeout=timeout))
+
+    def abort(self) -> None:
+        """Ends the requests at work; what their callers get is no answer."""
+        self._post("/pause?mode=abort")
+        self._post("/resume")
+
     def sleep(self) -> None:
         """Moves the weights to the host and lets the cache go, until `wake`.
 
@@ -209,9 +227,15 @@ class Server:
         except (OSError, http.client.HTTPException):
             return False
 
-    def _post(self, path: str, body: Mapping[str, Any] | None = None) -> None:
+    def _post(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout: float = CALL_SECONDS,
+    ) -> str:
         try:
-            status, answer = self._request("POST", path, body)
+            status, answer = self._request("POST", path, body, timeout=timeout)
         except (OSError, http.client.HTTPException) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise errors.UserError(
@@ -219,6 +243,7 @@ class Server:
             ) from error
         if status != http.HTTPStatus.OK:
             raise errors.UserError(f"the vLLM server answers {path} with {status}: {answer:.400}")
+        return answer
 
     def _request(
         self,
@@ -254,11 +279,11 @@ def _flags(arguments: Mapping[str, Any]) -> list[str]:
     """Arguments of `vllm.LLM` on the command line."""
     words = []
     for name, value in arguments.items():
-        flag = f"--{name.replace('_', '-')}"
-        if value is True:
-            words.append(flag)
-        elif value is not None and value is not False:
-            words += [flag, json.dumps(value) if isinstance(value, Mapping) else str(value)]
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            words += [f"--{flag}", json.dumps(value) if isinstance(value, Mapping) else str(value)]
     return words
 
 

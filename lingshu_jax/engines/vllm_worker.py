@@ -4,6 +4,7 @@
 
 vLLM is told `EXTENSION` and so imports this module in each of its workers, which makes `BACKEND`
 known to its own protocol of weight updates (start, updates, finish). `vllm_weights.py` sends.
+With the load format `LATER` a model starts without a checkpoint.
 No JAX here: a server's environment need not have it.
 
 Source: vllm/distributed/weight_transfer/base.py, vllm/model_executor/model_loader/reload/.
@@ -14,8 +15,11 @@ import logging
 from typing import Any
 
 import torch
+from torch import nn
+from vllm.config import ModelConfig
 from vllm.distributed import weight_transfer
-from vllm.model_executor.model_loader import reload
+from vllm.model_executor import model_loader
+from vllm.model_executor.model_loader import base_loader, reload
 
 from lingshu_jax.engines import vllm_names
 
@@ -101,6 +105,24 @@ class BucketReceiver(weight_transfer.WeightTransferEngine):
             if weight is not None and id(weight) in seen:
                 module.quant_method.process_weights_after_loading(module)
             seen.add(id(weight))
+
+
+@model_loader.register_model_loader(vllm_names.LATER)
+class LaterLoader(base_loader.BaseModelLoader):
+    """Reads nothing; vLLM's own "dummy" overwrites what a model computes for itself as well."""
+
+    def download_model(self, model_config: ModelConfig) -> None:
+        """There is nothing to fetch."""
+
+    def load_weights(self, model: nn.Module, model_config: ModelConfig) -> None:
+        """Zeros, so that trying the largest batch meets no wild numbers.
+
+        Args:
+          model: Made, its weights not set.
+          model_config: Not read.
+        """
+        for parameter in model.parameters():
+            parameter.data.zero_()
 
 
 class Extension:

@@ -10,7 +10,14 @@ import dataclasses
 
 from lingshu_jax.common import errors, prompts
 from lingshu_jax.data import sources as data_sources
-from lingshu_jax.rl import config_loss, config_monitors, config_reward, metric_names
+from lingshu_jax.engines import vllm_prompts
+from lingshu_jax.rl import (
+    config_engine,
+    config_loss,
+    config_monitors,
+    config_reward,
+    metric_names,
+)
 from lingshu_jax.stages import config as stage_config
 
 
@@ -66,6 +73,8 @@ class RLConfig(config_loss.LossConfig):
         up of groups that were left out. 0 leaves none out.
       rollouts_ahead: 1 samples the next rollout batch, with the weights before the updates on
         this one, while those are made; 0 samples with the newest weights.
+      engine: What samples: "jax", our own on the trainer's devices, or "vllm".
+      vllm: How vLLM works.
       reward: Weights of the reward.
       eval: Held-out questions.
       monitors: When the numbers of the run raise an alarm.
@@ -83,6 +92,8 @@ class RLConfig(config_loss.LossConfig):
     generation_rows: int
     max_refills: int = 0
     rollouts_ahead: int = 0
+    engine: str = config_engine.JAX
+    vllm: config_engine.VllmConfig = dataclasses.field(default_factory=config_engine.VllmConfig)
     reward: config_reward.RewardConfig = dataclasses.field(
         default_factory=config_reward.RewardConfig
     )
@@ -140,8 +151,37 @@ class RLConfig(config_loss.LossConfig):
         self.reward.validate()
         self.eval.validate()
         self.monitors.validate()
+        self._validate_engine()
         aliases, known = self.metric_aliases, ("", *metric_names.ALIASES)
         errors.require(aliases in known, "rl.metric_aliases", aliases, f"one of {known}")
+
+    def _validate_engine(self) -> None:
+        known, chosen = config_engine.ENGINES, self.engine
+        errors.require(chosen in known, "rl.engine", chosen, f"one of {known}")
+        self.vllm.validate(chosen)
+        if chosen != config_engine.VLLM:
+            return
+        warm, coldest, hottest = self.temperature, vllm_prompts.COLDEST, vllm_prompts.HOTTEST
+        errors.require(
+            coldest <= warm <= hottest,
+            "rl.temperature",
+            warm,
+            f"from {coldest} to {hottest} with vLLM",
+        )
+        rows, group = self.generation_rows, self.rollouts_per_prompt
+        errors.require(
+            rows >= group,
+            "rl.generation_rows",
+            rows,
+            f">= rl.rollouts_per_prompt {group} with vLLM, which decodes a group together",
+        )
+        sleeps = self.vllm.can_sleep
+        errors.require(
+            not (sleeps and self.rollouts_ahead),
+            "rl.vllm.can_sleep",
+            sleeps,
+            "False beside rl.rollouts_ahead 1: vLLM works while the trainer does",
+        )
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -4,7 +4,6 @@
 
 import contextlib
 import pathlib
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -14,13 +13,13 @@ import numpy as np
 from absl import logging
 
 from lingshu_jax.common import metrics, runtime
-from lingshu_jax.engines import jax_engine
 from lingshu_jax.models import flops, lora
 from lingshu_jax.rl import (
     advantages,
     experience,
     heldout,
     learner,
+    live_engines,
     metric_names,
     monitors,
     pending,
@@ -68,7 +67,7 @@ def run(
     finished = run_folder.open_run(config, workdir)
     if finished is not None:
         return finished
-    supply.check(config.rl, processes=jax.process_count())
+    live_engines.check(config.rl, processes=jax.process_count())
     reward_fn = reward_fn or rewards.make(config.rl.reward)
     task = tasks.read(config, workdir)
     live = _Run(config, workdir, task, reward_fn)
@@ -128,7 +127,7 @@ class _Run:
         self._supply = supply.Supply(
             config,
             self._trainer,
-            _make_engine(config, self._trainer, task),
+            live_engines.make(config, task, self._trainer.model, self._trainer.state.params()),
             sampler=sampler,
             stream=stream.Stream(
                 task.prompts,
@@ -187,8 +186,8 @@ class _Run:
         first = trainer.step
         batch, described = self._take()
         examined = self._examine() if first % self._config.rl.eval.every_steps == 0 else {}
-        if self._supply.begin_next():
-            self._watch.lap(_SYNC)
+        self._supply.begin_next()
+        self._watch.lap(_SYNC)
         judged = self._judge(batch, described, first)
         planned = self._plan(batch, judged, described)
         for number, update in enumerate(planned):
@@ -310,20 +309,6 @@ class _Run:
         dtype = jnp.dtype(self._config.model.compute_dtype)
         cast = jax.jit(lambda tree: jax.tree.map(lambda x: x.astype(dtype), tree))
         return cast({name: leaf for name, leaf in leaves.items() if name in names})
-
-
-def _make_engine(
-    config: rl_config.RLStageConfig, trainer: trainer_lib.Trainer, task: tasks.Task
-) -> supply.LiveEngine:
-    asked = [*task.prompts, *task.held_out]
-    return jax_engine.JaxEngine(
-        trainer.state.params(),
-        trainer.model,
-        task.encoder,
-        rows=config.rl.generation_rows,
-        max_images=sys.maxsize,  # prompts were chosen by their tokens and patches
-        prompt_tokens=max(prompt.encoded.num_tokens for prompt in asked),
-    )
 
 
 def summarise(

@@ -14,32 +14,20 @@ over sampler, as in verl.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from lingshu_jax.common import errors, metrics, sharding
 from lingshu_jax.engines import protocol
-from lingshu_jax.rl import ahead, experience, pending, questions, rollout
+from lingshu_jax.rl import ahead, experience, live_engines, pending, questions, rollout
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import stream as stream_lib
 from lingshu_jax.stages import trainer as trainer_lib
 
 ROLLOUT = "rollout"  # phase of the watchdog
 SYNC, HOST, GENERATE, REWARD = "sync", "host", "generate", "reward"  # what time goes into
-
-
-class LiveEngine(protocol.Generator, Protocol):
-    """A generator whose weights are those in training."""
-
-    def set_params(self, params: Any) -> None:
-        """The next request is answered with these parameters."""
-        ...
-
-    def take_seconds(self) -> dict[str, float]:
-        """Seconds of `generate` since the last call, by what they went into; may be empty."""
-        ...
 
 
 class Taken(NamedTuple):
@@ -54,25 +42,6 @@ class Taken(NamedTuple):
     batch: experience.Experience
     seconds: dict[str, float]
     is_ahead: bool
-
-
-def check(config: rl_config.RLConfig, *, processes: int) -> None:
-    """Refuses what several processes cannot do.
-
-    Args:
-      config: Validated.
-      processes: Of the run.
-
-    Raises:
-      UserError: If they were to sample ahead: each would launch the programs of sampling and of
-        training in an order of its own, and all would wait for each other.
-    """
-    errors.require(
-        config.rollouts_ahead == 0 or processes == 1,
-        "rl.rollouts_ahead",
-        config.rollouts_ahead,
-        f"0 where {processes} processes train together",
-    )
 
 
 class Watched:
@@ -116,7 +85,7 @@ class Supply:
         self,
         config: rl_config.RLStageConfig,
         trainer: trainer_lib.Trainer,
-        engine: LiveEngine,
+        engine: live_engines.LiveEngine,
         *,
         sampler: rollout.Sampler,
         stream: stream_lib.Stream,
@@ -134,6 +103,7 @@ class Supply:
         self._engine, self._sampler, self._stream = engine, sampler, stream
         self._ahead: ahead.Ahead[Taken] = ahead.Ahead()
         self._is_awaited = False
+        self._sent: tuple[int, int] | None = None
         self._dtype = jnp.dtype(config.model.compute_dtype)
         self.position = stream.position
 
@@ -145,7 +115,7 @@ class Supply:
         """
         assert not self._ahead.is_begun
         self._trainer.begin(phase)
-        self._engine.set_params(self._trainer.state.params())
+        self._send()
         return Watched(self._engine, functools.partial(self._trainer.begin, phase))
 
     def take(self) -> Taken:
@@ -164,24 +134,25 @@ class Supply:
         self.position = taken.batch.position
         return taken
 
-    def begin_next(self) -> bool:
+    def begin_next(self) -> None:
         """Begins to sample the batch after the one that is trained on next, where that is asked.
 
-        Returns:
-          Whether it has.
+        Otherwise the engine rests.
         """
         trainer = self._trainer
         wanted = self._wanted(self._end(trainer.step))
         if not self._config.rollouts_ahead or wanted.first >= trainer.total_steps:
-            return False
-        # The updates take the place of the weights that they begin with.
-        self._engine.set_params(trainer.state.params())  # lets go of the copy before
-        with sharding.LAUNCH:
-            params = _copy(trainer.state.params(), dtype=self._dtype)
-        self._engine.set_params(params)
+            self._engine.rest()
+            self._sent = None
+            return
+        self._send()  # where it takes no copy, this lets go of the one before
+        if not self._engine.has_own_weights:
+            # The updates take the place of the weights that they begin with.
+            with sharding.LAUNCH:
+                params = _copy(trainer.state.params(), dtype=self._dtype)
+            self._engine.set_params(params)
         engine = Watched(self._engine, self._note)
         self._ahead.begin(functools.partial(self._gather, wanted, engine))
-        return True
 
     def give_back(self, prompts: Sequence[questions.Prompt]) -> None:
         """The run went back to older weights: what was sampled and not learned from is void.
@@ -194,8 +165,17 @@ class Supply:
         self._stream.give_back(prompts)
 
     def close(self) -> None:
-        """Ends sampling ahead."""
+        """Ends sampling ahead, and the engine."""
         self._ahead.close()
+        self._engine.close()
+
+    def _send(self) -> None:
+        """Gives the engine the weights as they are; a copy that it has already stays."""
+        now = (self._trainer.step, self._trainer.guard.rollbacks)
+        if self._engine.has_own_weights and self._sent == now:
+            return
+        self._engine.set_params(self._trainer.state.params())
+        self._sent = now
 
     def _gather(self, wanted: experience.Wanted, engine: protocol.Generator) -> Taken:
         workdir = self._trainer.workdir

@@ -63,7 +63,8 @@ def read(config: rl_config.RLStageConfig, workdir: pathlib.Path) -> Task:
     reading = inputs.read_mixture(every, workdir)
     test = _make_prompts(config, reading, encoder)
     count = len(test.prompts)
-    places = sorted(itertools.islice(questions.order(count, seed=data.seed), exam.prompts or count))
+    asked = min(exam.prompts or count, count)  # the order begins again after all of them
+    places = sorted(itertools.islice(questions.order(count, seed=data.seed), asked))
     refused = [*reading.dropped, *test.dropped]
     return Task(
         start,

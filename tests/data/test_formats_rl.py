@@ -111,6 +111,8 @@ LISTED = "Which side?\n A. left\n(B) right lung \nC: both"
         (" 1,024.5 ", {}, "", {"answer": "1,024.5", "answer_type": "number"}),
         (12, {}, "", {"answer": "12", "answer_type": "number"}),
         ("-3 %", {}, "", {"answer": "-3 %", "answer_type": "number"}),
+        ("5 mm", {}, "", {"answer": "5 mm", "answer_type": "number"}),
+        ("2.5 - 3 cm", {}, "", {"answer": "2.5 - 3 cm", "answer_type": "number"}),
         ("3 masses", {}, "", {"answer": "3 masses", "answer_type": "open"}),
         ("2 \\sqrt { 3 }", {}, "", {"answer": "2 \\sqrt { 3 }", "answer_type": "open"}),
         ("right", {}, LISTED, {"answer": "right", "answer_type": "open"}),
@@ -122,6 +124,7 @@ LISTED = "Which side?\n A. left\n(B) right lung \nC: both"
         ("B", {}, INLINE, {"answer": "B", **SIDES}),
         (["a", "b"], {}, "", {"answer": "a", "answer_type": "open", "aliases": ["b"]}),
         ({"target": ["3"]}, {}, "", {"answer": "3", "answer_type": "number"}),
+        (["3", "three"], {}, "", {"answer": "3", "answer_type": "open", "aliases": ["three"]}),
         (
             "B",
             {},

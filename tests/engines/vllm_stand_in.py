@@ -5,7 +5,8 @@
     python -m vllm.entrypoints.openai.api_server --port=N ...
 
 where `install` has put it. $STAND_IN says what is wrong with it: `dies`, `silent`, `mute`,
-or `refuses`.
+`refuses`, `short` or `aborts`. Asked with ids it goes on with 1, 2, 3; its i-th sample has the
+log-probabilities -i, and pads of pictures stay single.
 """
 
 import http.server
@@ -48,17 +49,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         _note("calls", f"{self.path} {json.loads(body)}"[:100])
         is_refused = os.environ.get("STAND_IN") == "refuses" and self.path == "/update_weights"
-        self._answer(500 if is_refused else 200)
+        if self.path == "/inference/v1/generate":
+            self._answer(200, json.dumps(_generated(body)).encode())
+        else:
+            self._answer(500 if is_refused else 200)
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent."""
 
-    def _answer(self, status: int) -> None:
-        body = b'{"error": "no room"}'
+    def _answer(self, status: int, body: bytes = b'{"error": "no room"}') -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _generated(body: bytes) -> dict[str, object]:
+    asked, mode = json.loads(body), os.environ.get("STAND_IN")
+    count = asked["sampling_params"]["n"] - (mode == "short")
+    choices = [
+        {
+            "index": place,
+            "token_ids": [1, 2, 3],
+            "logprobs": {"content": [{"token_id": 0, "logprob": -float(place)}] * 3},
+            "finish_reason": "abort" if mode == "aborts" else "stop",
+        }
+        for place in reversed(range(count))
+    ]
+    return {"choices": choices, "prompt_token_ids": asked["token_ids"]}
 
 
 def main() -> None:

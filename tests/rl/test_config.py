@@ -65,6 +65,10 @@ BAD = {
     "lonely_rows": ("data.sequences_per_row", 1, "data.sequences_per_row must be 0"),
     "z_loss": ("optim.z_loss", 1e-4, "optim.z_loss must be 0: it belongs to the cross entropy"),
     "reward_weight": ("rl.reward.format_weight", -0.5, "rl.reward.format_weight must be >= 0"),
+    "engine": ("rl.engine", "sglang", "rl.engine must be one of ('jax', 'vllm'), got 'sglang'"),
+    "vllm_beside_jax": ("rl.vllm.tensor", 2, "rl.vllm.tensor must be left at 0 beside rl.engine"),
+    "vllm_tensor": ("rl.vllm.tensor", -1, "rl.vllm.tensor must be >= 0"),
+    "vllm_share": ("rl.vllm.gpu_memory_utilization", 1.5, "must be in [0, 1], got 1.5"),
     "eval_samples": ("rl.eval.samples_per_prompt", 0, "rl.eval.samples_per_prompt must be >= 1"),
 }
 
@@ -93,3 +97,39 @@ def test_what_examines_stages_1_to_3_is_refused():
     config.validation.benchmarks, config.validation.every_steps = "vqa_rad", 20
     with pytest.raises(errors.UserError, match="validation.every_steps must be 0: stage 4 has rl."):
         config.validate()
+
+
+BAD_WITH_VLLM = {
+    "cold": ("rl.temperature", 0.001, "rl.temperature must be from 0.01 to 2.0 with vLLM"),
+    "group": ("rl.generation_rows", 8, "must be >= rl.rollouts_per_prompt 16 with vLLM"),
+    "asleep": ("rl.vllm.can_sleep", True, "must be False beside rl.rollouts_ahead 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_WITH_VLLM.values(), ids=BAD_WITH_VLLM.keys())
+def test_what_vllm_cannot_do_is_named(case):
+    path, value, message = case
+    config = stage4_rl.get_config("7b")
+    config.rl.engine, config.rl.rollouts_ahead = "vllm", 1
+    config.validate()
+    set_field(config, path, value)
+    with pytest.raises(errors.UserError) as raised:
+        config.validate()
+    assert message in str(raised.value)
+
+
+def test_a_loss_and_data_stand_behind_the_size_in_any_order():
+    one, other = (
+        stage4_rl.get_config(f"7b,{words}") for words in ("dapo,prepared", "prepared,dapo")
+    )
+    assert one == other and one.rl.clip_high == 0.28
+    assert [source.path for source in one.data.sources] == ["rl/train.jsonl"]
+    plain = stage4_rl.get_config("7b,dapo")
+    assert one.rl.prompts_per_rollout == plain.rl.prompts_per_rollout == 512
+    assert one != plain
+
+
+@pytest.mark.parametrize("words", ["ppo", "dapo,gspo", "prepared,prepared_held_out", "dapo,"])
+def test_words_that_mean_nothing_are_named(words):
+    with pytest.raises(errors.UserError, match="<variant> must be one of .*'"):
+        stage4_rl.get_config(f"7b,{words}")

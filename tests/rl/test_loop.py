@@ -11,7 +11,7 @@ import pytest
 from lingshu_jax.common import errors, metrics
 from lingshu_jax.data import sources
 from lingshu_jax.rl import config as rl_config
-from lingshu_jax.rl import loop, pending, rewards, rollout, stream, supply, weights
+from lingshu_jax.rl import loop, pending, rewards, rollout, stream, weights
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import optim_config
 from lingshu_jax.stages import trainer as trainer_lib
@@ -313,15 +313,6 @@ def test_a_rollback_amid_a_rollout_samples_the_rest_anew(
     assert [row["staleness"] for row in rows.values()] == [0.0, 11.0 - 6.0]
     assert rows[7]["ratio/max_deviation"] == 0.0 and rows[7]["logprob_gap/max"] < 1e-3
     assert (tmp_path / "checkpoints" / "12").is_dir()
-
-
-def test_several_processes_cannot_sample_ahead(finished):
-    settings = finished[0].rl
-    supply.check(settings, processes=2)
-    ahead = dataclasses.replace(settings, rollouts_ahead=1)
-    supply.check(ahead, processes=1)
-    with pytest.raises(errors.UserError, match="rl.rollouts_ahead must be 0 where 2 processes"):
-        supply.check(ahead, processes=2)
 
 
 def test_another_config_in_the_same_folder_is_refused(finished, model_folder, question_folder):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from configs import stage4_rl
 from lingshu_jax.common import errors
 from lingshu_jax.data import sources
 from lingshu_jax.rl import config as rl_config
-from lingshu_jax.rl import tasks
+from lingshu_jax.rl import prepare, tasks
 from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import optim_config
 from tests import small
@@ -103,3 +104,21 @@ def test_held_out_questions_stay_whole(config: rl_config.RLStageConfig, tmp_path
     held_out = {"test0", "test1", "test2"}
     assert read(config, tmp_path, fraction=0.1)[1] == held_out
     assert read(config, tmp_path, without=("medical_multimodal",))[1] == held_out
+
+
+def test_the_prepared_variant_reads_what_prepare_writes(
+    question_folder: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    """The documented pair of commands, from questions to prompts of stage 4, with pictures."""
+    everything = prepare.Settings(yes_no_share=1.0)
+    for name, folder in (("train", "rl"), ("test", "rl_held_out")):
+        source = sources.Source(name="rad", path=str(question_folder / f"{name}.jsonl"))
+        prepare.run([source], tmp_path / "data" / folder, settings=everything)
+    for variant, held_out in (("prepared", 0), ("prepared_held_out", 3)):
+        config = stage4_rl.get_config(f"7b,{variant}")
+        config.data.root, config.model.init_from = str(tmp_path / "data"), str(model_folder)
+        config.data.min_pixels, config.data.max_pixels = small.PIXELS.values()
+        config.validate()
+        task = tasks.read(config, tmp_path / "run")
+        assert (len(task.prompts), len(task.held_out)) == (5, held_out) and not task.dropped
+        assert all(len(prompt.encoded.media) == 1 for prompt in task.prompts)

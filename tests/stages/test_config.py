@@ -30,6 +30,7 @@ CASES = [
     ("rl_run", "small"),
     *((name, variant) for name in SIZED for variant in VARIANTS),
     *(("stage4_rl", f"7b,{loss}") for loss in stage4_rl.VARIANTS if loss != "grpo"),
+    *(("stage4_rl", f"7b,{data}") for data in stage4_rl.DATA),
 ]
 EACH_SIZED = pytest.mark.parametrize("name", SIZED)
 EACH_CASE = pytest.mark.parametrize(("name", "variant"), CASES)
