@@ -159,6 +159,7 @@ def commit_benchmark(folder: Path, rows: Sequence[dict[str, Any]], summary: dict
     write_text(folder / COMMIT, f"{len(rows)} rows\n")
     for path in _generations(folder):
         path.unlink(missing_ok=True)
+        paths.remove(path)  # from the store, where it is the mirror of one
 
 
 def read_samples(folder: Path) -> list[dict[str, Any]]:

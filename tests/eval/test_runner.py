@@ -172,6 +172,8 @@ def test_shards_of_two_machines_in_a_store_are_scored_by_a_later_command(
         _, asked = evaluate(settings, third)
         assert asked == []
         assert [row["response"] for row in read_rows(third)] == list(RESPONSES.values())
+    left = [path.name for path in paths.fetched(f"{place}/small").iterdir()]
+    assert sorted(left) == ["COMMIT", "samples.jsonl", "summary.json"]
 
 
 def test_killed_before_the_tables_are_written(tmp_path, settings):
