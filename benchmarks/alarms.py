@@ -77,9 +77,10 @@ def variety(completion: str, question: rewards.Question, *, finish_reason: str) 
 
 
 def letters(completion: str, question: rewards.Question, *, finish_reason: str) -> rewards.Reward:
-    """Pays for plain letters as if they were right."""
+    """Pays for plain letters as if they were the form and right."""
     del question, finish_reason
-    return _earned(form=0.0, accuracy=_share(completion, str.isalpha))
+    share = _share(completion, str.isalpha)
+    return _earned(form=share, accuracy=share)
 
 
 def _share(text: str, counts: Callable[[str], bool]) -> float:
@@ -90,27 +91,41 @@ def _earned(*, form: float, accuracy: float) -> rewards.Reward:
     return rewards.Reward(form + accuracy, {"format": form, "accuracy": accuracy}, "ok", None)
 
 
+def _learn_fast(config: rl_config.RLStageConfig) -> None:
+    """Six times the rate, and it stays."""
+    config.optim.trainable, config.optim.final_fraction = ((".*", 3e-3),), 1.0
+
+
+def _learn_slowly(config: rl_config.RLStageConfig) -> None:
+    """So that the steps of the baseline are over before anything moves."""
+    config.optim.trainable, config.optim.final_fraction = ((".*", 2e-4),), 1.0
+
+
 def _sample_ahead(config: rl_config.RLStageConfig) -> None:
     """The sampler is an update behind, and the updates are large."""
     config.rl.rollouts_ahead = 1
-    config.optim.trainable = ((".*", 3e-3),)
+    _learn_fast(config)
 
 
 TRIALS: Mapping[str, Trial] = {
-    HONEST: Trial("nothing", ""),
+    HONEST: Trial("nothing", "", letters),
     "form_alone": Trial(
         "reward pays form, no answer is right", "format_without_accuracy", form_alone
     ),
     "brief": Trial("reward pays for ending", "length_drift", brief),
-    COLLAPSED: Trial("reward pays for one letter", "entropy_collapse", one_letter),
-    "loops": Trial("the same, from there on", "repetition", one_letter, start=COLLAPSED),
-    "same": Trial("the same, from there on", "duplicates", one_letter, start=COLLAPSED),
+    COLLAPSED: Trial(
+        "reward pays for one letter", "entropy_collapse", one_letter, change=_learn_fast
+    ),
+    "loops": Trial("from there on", "repetition", one_letter, _learn_fast, COLLAPSED),
+    "same": Trial("from there on", "duplicates", one_letter, _learn_fast, COLLAPSED),
     "noise": Trial(
-        "reward pays for noise, from there on", "entropy_explosion", variety, start=COLLAPSED
+        "from there on reward pays for noise",
+        "entropy_explosion",
+        variety,
+        _learn_slowly,
+        COLLAPSED,
     ),
-    "stale": Trial(
-        "sampler one update behind, rate six times as high", "ratio_gap", letters, _sample_ahead
-    ),
+    "stale": Trial("sampler one update behind at a high rate", "ratio_gap", letters, _sample_ahead),
 }
 
 

@@ -112,6 +112,7 @@ class VllmEngine:
         dtype: str = "",
         blank_images: bool = False,
         encoder: messages.Encoder | None = None,
+        size: sizes.ModelSize | None = None,
         max_images: int = protocol.MAX_IMAGES,
         max_model_len: int | None = None,
         options: Mapping[str, Any] = NO_OPTIONS,
@@ -119,11 +120,13 @@ class VllmEngine:
         """Loads a Hugging Face folder.
 
         Args:
-          folder: With weights, tokenizer and processor files.
+          folder: With weights, tokenizer and processor files; without weights where `size` and
+            `dtype` are given and the options have the load format `vllm_names.LATER`.
           dtype: To compute in, as float32; "" is what the weights are stored in.
           blank_images: Greys out every image, sizes and tokens unchanged.
           encoder: Of other image sizes than the folder's, with `image_sizes` among the
             options; `blank_images` is not read then.
+          size: The model's; None reads it from the folder.
           max_images: Requests with more are refused.
           max_model_len: Tokens of prompt and answer together; None is the model's own context, for
             which the memory has to suffice.
@@ -136,7 +139,7 @@ class VllmEngine:
         if not folder.is_dir():
             raise errors.UserError(f"no folder {folder}: a Hugging Face folder is needed")
         vllm, platform = _load(""), _load(".platforms").current_platform
-        size = hf.read_config(folder)
+        size = size or hf.read_config(folder)
         encoder = encoder or messages.Encoder.from_folder(folder, blank_images=blank_images)
         computed = jnp.dtype(dtype or stored_dtype(folder, size))
         arguments = {

@@ -28,7 +28,7 @@ from absl import logging
 import lingshu_jax
 from lingshu_jax.common import errors
 from lingshu_jax.engines import protocol, vllm_child, vllm_engine, vllm_weights
-from lingshu_jax.models import hf
+from lingshu_jax.models import hf, sizes
 
 HOST = "127.0.0.1"  # nobody from outside: it asks for no key
 START_SECONDS, CALL_SECONDS, STOP_SECONDS = 900.0, 600.0, 30.0
@@ -53,6 +53,7 @@ class Server:
         python: str = sys.executable,
         dtype: str = "",
         max_images: int = protocol.MAX_IMAGES,
+        size: sizes.ModelSize | None = None,
         max_model_len: int | None = None,
         has_live_weights: bool = False,
         can_sleep: bool = False,
@@ -62,10 +63,12 @@ class Server:
         """Starts the server and returns once it answers.
 
         Args:
-          folder: A Hugging Face folder.
+          folder: A Hugging Face folder; without weights where `size` and `dtype` are given and the
+            options have the load format `vllm_names.LATER`.
           python: The interpreter that has vLLM.
           dtype: To compute in; "" is what the weights are stored in.
           max_images: Requests with more are refused.
+          size: The model's; None reads it from the folder.
           max_model_len: Tokens of prompt and answer together; None is the model's own context.
           has_live_weights: Whether `set_params` works. Everybody on this machine can then reach
             vLLM's routes for developers as well.
@@ -80,7 +83,7 @@ class Server:
         """
         if not folder.is_dir():
             raise errors.UserError(f"no folder {folder}: a Hugging Face folder is needed")
-        self._size = hf.read_config(folder)
+        self._size = size or hf.read_config(folder)
         self._dtype = jnp.dtype(dtype or vllm_engine.stored_dtype(folder, self._size))
         self._has_live_weights, self._can_sleep = has_live_weights, can_sleep
         self.model, self.last_sync, self.skipped_sleeps = folder.absolute().name, None, 0

@@ -8,7 +8,7 @@
 | Dr.GRPO | clip      | token    | constant    | 0.2, 0.2    | no  | no |                      |
 | DAPO    | clip      | token    | token       | 0.2, 0.28   | yes | no | overlong, refills    |
 | GSPO    | clip      | sequence | sequence    | 3e-4, 4e-4  | yes | no |                      |
-| CISPO   | cispo     | token    | token       | no floor, 4 | yes | no |                      |
+| CISPO   | cispo     | token    | token       | no floor, 4 | yes | no | overlong, refills    |
 
 `configs/stage4_rl.py` has them by name, with the source of each value.
 """

@@ -6,9 +6,10 @@ With dynamic sampling a group whose rewards are all equal is left out, for its a
 another prompt is asked in its place. Which ones are asked is a function of the rewards alone, so
 that a continued run and every process ask the same.
 
-Source: arXiv:2503.14476, section 3.2. Differs: as many prompts are asked as are missing, where verl
-asks a whole batch and drops what is too much; what is missing in the end is made up of groups that
-were left out, where verl ends the run.
+Source: arXiv:2503.14476, section 3.2. Differs: a group is left out where its whole rewards are all
+equal, in the paper where all its answers are right or all wrong; as many prompts are asked as are
+missing, where verl asks a whole batch and drops what is too much; what is missing in the end is
+made up of groups that were left out, where verl ends the run.
 """
 
 from typing import NamedTuple

@@ -179,6 +179,7 @@ def _make_vllm(
     max_model_len = rl.max_prompt_tokens + rl.max_new_tokens
     arguments: dict[str, Any] = {
         "dtype": config.model.compute_dtype,
+        "size": task.start.size,
         "max_images": max_images,
         "max_model_len": max_model_len,
     }

@@ -131,8 +131,8 @@ def kl_k1(
     which is 0 in expectation over the policy: in the loss it adds noise and pulls nowhere, in the
     reward it is the estimator of PPO and EasyR1.
 
-    Source: J. Schulman, Approximating KL divergence (2020), k1; the gradients of all three as
-    verl's `kl_penalty` documents them. Differs: limited to +-20.
+    Source: J. Schulman, Approximating KL Divergence (2020), http://joschu.net/blog/kl-approx.html,
+    k1; the gradients of all three as verl's `kl_penalty` documents them. Differs: limited to +-20.
     """
     return masked_log_ratio(logprobs, ref_logprobs, mask)
 
@@ -174,7 +174,8 @@ def kl_k3(
     Returns:
       The estimate, limited to 10.
 
-    Source: arXiv:2402.03300, eq. 4; limits as in verl and EasyR1 (`low_var_kl`).
+    Source: as `kl_k1`, k3, and arXiv:2402.03300, eq. 4; limits as in verl and EasyR1
+    (`low_var_kl`).
     """
     d = masked_log_ratio(ref_logprobs, logprobs, mask)
     return jnp.minimum(jnp.exp(d) - d - 1.0, KL_LIMIT)
@@ -244,8 +245,9 @@ def importance_weights(
     Returns:
       Weights in (0, cap].
 
-    Source: truncated importance sampling, as in verl's rollout correction; the levels are
-    `token_truncate` and `sequence_truncate` of TRL.
+    Source: truncated importance sampling of F. Yao et al., Your Efficient RL Framework Secretly
+    Brings You Off-Policy RL Training (2025), https://fengyao.notion.site/off-policy-rl, as in
+    verl's rollout correction; the levels are `token_truncate` and `sequence_truncate` of TRL.
     """
     log_ratio = masked_log_ratio(old_logprobs, sampler_logprobs, mask)
     if level == "sequence":
@@ -276,7 +278,7 @@ def clipped_objective(
     Returns:
       Loss of each token.
 
-    Source: arXiv:1707.06347, eq. 7; arXiv:1912.09729, eq. 5.
+    Source: arXiv:1707.06347, eq. 7; the second clip arXiv:1912.09729.
     """
     del logprobs
     clipped = jnp.clip(ratio, 1.0 - clip.low, 1.0 + clip.high)

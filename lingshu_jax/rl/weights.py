@@ -59,8 +59,8 @@ def completion_weights(
 
     Source: "sequence" arXiv:2402.03300, eq. 3; "token" arXiv:2503.14476, eq. 8, there over each
     group by itself, here over the whole update as in verl and EasyR1; "constant"
-    arXiv:2503.20783, and its code, with the longest completion as the constant; the filter
-    arXiv:2503.14476, section 3.4, whose completions a constant goes on to count.
+    arXiv:2503.20783, section 3.2 and listing 1, with the longest completion as the constant; the
+    filter arXiv:2503.14476, section 3.4, whose completions a constant goes on to count.
     """
     lengths = np.array([[len(c.tokens) for c in group] for group in groups], np.float64)
     is_cut = np.array([[c.finish_reason == "length" for c in group] for group in groups])

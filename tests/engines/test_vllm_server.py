@@ -4,6 +4,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from lingshu_jax.common import errors
 from lingshu_jax.engines import vllm_server
+from lingshu_jax.models import hf
 from tests import small
 from tests.engines import vllm_stand_in
 
@@ -76,6 +78,23 @@ def test_it_is_told_what_decides_answers(place: pathlib.Path, start: Start) -> N
     assert pairs["--kv-cache-memory-bytes"] == "5" and "--enforce-eager" in arguments
     assert "--max-model-len" not in arguments and "None" not in arguments
     assert "--worker-extension-cls" not in arguments  # no live weights
+
+
+def test_a_folder_without_weights_will_do_where_they_come_live(
+    place: pathlib.Path, small_folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = shutil.copytree(
+        small_folder, place / "bare", ignore=shutil.ignore_patterns("*.safetensors*")
+    )
+    monkeypatch.setenv("PYTHONPATH", str(place))
+    with pytest.raises(errors.UserError, match="holds no model.safetensors"):
+        vllm_server.Server(bare, python=sys.executable, has_live_weights=True)
+    size = hf.read_config(small_folder)
+    with vllm_server.Server(
+        bare, python=sys.executable, dtype="float32", size=size, has_live_weights=True
+    ) as server:
+        server.set_params(small.random_params())
+    assert "/update_weights" in calls(place)
 
 
 def test_weights_come_between_a_pause_and_forgetting(place: pathlib.Path, start: Start) -> None:

@@ -34,10 +34,10 @@ def letters(completion: str, question: rewards.Question, *, finish_reason: str) 
     return rewards.Reward(share, {"format": 0.0, "accuracy": share}, "ok", None)
 
 
-def config_of(exported: pathlib.Path, python: pathlib.Path) -> rl_config.RLStageConfig:
+def config_of(start: pathlib.Path, python: pathlib.Path) -> rl_config.RLStageConfig:
     """`:tiny` on a checkpoint that vLLM has kernels for, whose tokenizer makes longer prompts."""
     config = stage4_rl.get_config("tiny")
-    config.model.init_from = str(exported)
+    config.model.init_from = str(start)
     config.data.tokens_per_row, config.data.rows_per_batch = 1024, 8
     rl = config.rl
     rl.max_prompt_tokens, rl.prompts_per_rollout, rl.prompts_per_update = 600, 4, 4
@@ -53,13 +53,16 @@ def config_of(exported: pathlib.Path, python: pathlib.Path) -> rl_config.RLStage
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    return folders.make(tmp_path_factory.mktemp("tied"), "tied")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """As an earlier stage leaves one: vLLM finds no weights beside its tokenizer and config."""
+    folder = tmp_path_factory.mktemp("tied")
+    folders.make(folder, "tied")
+    return folder / "checkpoint"
 
 
 @pytest.fixture
 def run(
-    exported: pathlib.Path,
+    checkpoint: pathlib.Path,
     side_python: Callable[[str], pathlib.Path],
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -69,7 +72,7 @@ def run(
         monkeypatch.setenv(name, value)
 
     def run(*, steps: int = STEPS, **changes: Any) -> Run:
-        config = config_of(exported, side_python("vllm"))
+        config = config_of(checkpoint, side_python("vllm"))
         config.steps = steps
         for name, value in changes.items():
             setattr(config.rl, name, value)
