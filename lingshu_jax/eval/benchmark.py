@@ -70,6 +70,24 @@ class Sample:
         ]
 
 
+class Samples(list[Sample]):
+    """The questions of a benchmark whose loader has something to tell of them.
+
+    Attributes:
+      remarks: Sentences, as on rows that are left out.
+    """
+
+    def __init__(self, samples: Iterable[Sample], remarks: Iterable[str]):
+        """Takes the questions in order.
+
+        Args:
+          samples: The questions.
+          remarks: As above.
+        """
+        super().__init__(samples)
+        self.remarks = list(remarks)
+
+
 class Answer(NamedTuple):
     """What a model said; `num_tokens` counts the stop token, 0 where it is not known."""
 

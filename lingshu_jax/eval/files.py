@@ -196,7 +196,7 @@ def remarks(card: card_lib.Card, samples: Sequence[benchmark.Sample]) -> list[st
       card: Its card.
       samples: As loaded.
     """
-    found = []
+    found = [*samples.remarks] if isinstance(samples, benchmark.Samples) else []
     if card.num_rows and len(samples) != card.num_rows:
         found.append(f"{card.name} has {len(samples)} rows here, {card.num_rows} as published")
     counts = collections.Counter(sample.gold for sample in samples)

@@ -15,8 +15,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from absl import logging
-
 from lingshu_jax.common import errors
 from lingshu_jax.eval import benchmark, files
 from lingshu_jax.eval import card as card_lib
@@ -71,12 +69,14 @@ class Cmb:
         rows = list(files.read_rows(CARD, path, COLUMNS))
         single = [row for row in rows if row["question_type"] == SINGLE]
         golds = {} if all(row.get("answer") for row in single) else _golds(folder)
+        remarks = []
         if left_out := len(rows) - len(single):
-            logging.warning(
-                "cmb: %d of %d questions are not %s and are left out, as in MedEvalKit",
-                *(left_out, len(rows), SINGLE),
+            remarks.append(
+                f"cmb: {left_out} of {len(rows)} questions are not {SINGLE} and are left out, as in"
+                " MedEvalKit"
             )
-        return [_sample(f"{path} id {row['id']}", row, golds) for row in single]
+        found = [_sample(f"{path} id {row['id']}", row, golds) for row in single]
+        return benchmark.Samples(found, remarks)
 
 
 def _golds(folder: Path) -> dict[str, str]:

@@ -20,8 +20,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from absl import logging
-
 from lingshu_jax.common import errors
 from lingshu_jax.eval import benchmark, files
 from lingshu_jax.eval import card as card_lib
@@ -80,7 +78,9 @@ class CmExam:
             shown = _shown(where, row["Options"])
             gold = _gold(where, row["Answer"])
             if missing := sorted(set(gold) - set(shown)):
-                gaps.append(f"{where}: Answer must be among {', '.join(shown)}, got {gold}")
+                gaps.append(
+                    f"{path.name} row {number}: Answer must be among {', '.join(shown)}, got {gold}"
+                )
             last = max([*shown, *missing])
             asked = chinese.Asked(
                 str(row["Question"]),
@@ -91,9 +91,9 @@ class CmExam:
             samples.append(_sample(number, row, asked))
         if len(gaps) > MOST_GAPS:
             raise errors.UserError(f"cmexam: {gaps[0]} ({len(gaps)} such rows)")
-        for gap in gaps:
-            logging.warning("cmexam: %s; it is asked as it stands", gap)
-        return samples
+        return benchmark.Samples(
+            samples, [f"cmexam: {gap}; it is asked as it stands" for gap in gaps]
+        )
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

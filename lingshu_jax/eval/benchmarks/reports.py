@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import logging
-
 from lingshu_jax.common import errors
 from lingshu_jax.eval import benchmark, files
 from lingshu_jax.eval import card as card_lib
@@ -72,13 +70,13 @@ def load(
                 scoring="report",
             )
         )
+    remarks = []
     if skipped := len(rows) - len(samples):
-        logging.warning(
-            "%s: %d of %d studies have neither findings nor impression and are left out, as in"
-            " MedEvalKit",
-            *(card.name, skipped, len(rows)),
+        remarks.append(
+            f"{card.name}: {skipped} of {len(rows)} studies have neither findings nor impression"
+            " and are left out, as in MedEvalKit"
         )
-    return samples
+    return benchmark.Samples(samples, remarks)
 
 
 def group(card: card_lib.Card, names: Sequence[str]) -> str:
