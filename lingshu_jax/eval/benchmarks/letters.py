@@ -4,11 +4,13 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lingshu_jax.common import errors
 from lingshu_jax.eval import card as card_lib
+from lingshu_jax.eval import files
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LISTED = "\nAnswer Choices: "  # between question and options where both are one string
@@ -93,6 +95,29 @@ def numbered(card: card_lib.Card, where: str, index: Any, options: Sequence[str]
     raise errors.UserError(
         f"{card.name}: {where}: the gold must be 0 to {len(options) - 1}, got {index!r}"
     )
+
+
+def read_joined(
+    card: card_lib.Card, path: Path, columns: Sequence[str], num_options: int
+) -> Iterator[tuple[dict[str, Any], str, tuple[str, ...], str]]:
+    """Rows whose question holds its options, as MedXpertQA's repository writes them.
+
+    Args:
+      card: Of the benchmark.
+      path: The file; every row has `question` and `label`.
+      columns: Those that every row needs.
+      num_options: How many options each must have.
+
+    Yields:
+      The row, its question, its option texts and the letter of the gold.
+
+    Raises:
+      UserError: As in `split` and `gold`.
+    """
+    for number, row in enumerate(files.read_rows(card, path, columns)):
+        where = f"{path} row {number}"
+        question, options = split(card, where, str(row["question"]), num_options)
+        yield row, question, tuple(options), gold(card, where, row["label"], options)
 
 
 def split(card: card_lib.Card, where: str, text: str, num_options: int) -> tuple[str, list[str]]:

@@ -90,11 +90,8 @@ def _rows(folder: Path) -> Iterator[_Row]:
 
 def _joined_rows(folder: Path) -> Iterator[_Row]:
     path = files.only(CARD, folder, JOINED_FILE)
-    for number, row in enumerate(files.read_rows(CARD, path, JOINED_COLUMNS)):
-        where = f"{path} row {number}"
-        question, options = letters.split(CARD, where, str(row["question"]), NUM_OPTIONS)
-        gold = letters.gold(CARD, where, row["label"], options)
-        yield _Row(question, tuple(options), gold)
+    for _, question, options, gold in letters.read_joined(CARD, path, JOINED_COLUMNS, NUM_OPTIONS):
+        yield _Row(question, options, gold)
 
 
 def _sample(number: int, row: _Row) -> benchmark.Sample:

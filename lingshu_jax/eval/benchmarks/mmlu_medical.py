@@ -65,6 +65,9 @@ CARD = card_lib.Card(
 )
 
 
+NUM_OPTIONS = 4
+
+
 class _Row(NamedTuple):
     subject: str
     question: str
@@ -133,11 +136,9 @@ def _csv_rows(folder: Path) -> Iterator[_Row]:
 
 def _joined_rows(folder: Path) -> Iterator[_Row]:
     path = files.only(CARD, folder, JOINED_FILE)
-    for number, row in enumerate(files.read_rows(CARD, path, JOINED_COLUMNS)):
-        where = f"{path} row {number}"
-        question, options = letters.split(CARD, where, str(row["question"]), 4)
-        gold = letters.gold(CARD, where, row["label"], options)
-        yield _Row(row["subject"], question, tuple(options), gold)
+    read = letters.read_joined(CARD, path, JOINED_COLUMNS, NUM_OPTIONS)
+    for row, question, options, gold in read:
+        yield _Row(row["subject"], question, options, gold)
 
 
 def _sample(number: int, row: _Row) -> benchmark.Sample:
