@@ -58,6 +58,9 @@ def numbers(workdir: pathlib.Path) -> dict[str, Any]:
     """All that came out, but for paths and speeds; the weights by the digest of the export."""
     finished = json.loads((workdir / "finished.json").read_text())
     scores = ("benchmarks", "macro", "micro")
+    for evaluation in finished["evaluations"].values():
+        for benchmark in evaluation["benchmarks"].values():
+            del benchmark["usage"]["seconds"], benchmark["usage"]["answers_per_second"]
     return {
         "stages": {
             name: {key: value for key, value in stage.items() if key != "tokens_per_second"}
