@@ -1,0 +1,89 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+r"""Curates a training mixture: `python -m data_tools.curate --config=FILE.py --output=DIR`.
+
+Sources are read, filtered, freed of duplicates and of benchmark questions, and mixed into shards
+with a manifest. The same command goes on where it was interrupted; with other settings it goes on
+from the first step that they change. `--runner=ray` works on a Ray cluster, with the same output.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from data_tools import config as config_lib
+from data_tools import engine, ingest, steps
+from lingshu_jax.common import cli, paths
+
+
+def run(config: config_lib.CurationConfig, output: Path) -> dict[str, Any]:
+    """Does all that is missing of a curation; `engine.start` comes before.
+
+    Args:
+      config: What to curate, and how.
+      output: Folder; missing, empty, or of an earlier curation.
+
+    Returns:
+      The content of summary.json: the steps with their counts.
+
+    Raises:
+      UserError: If the config or an input cannot be used.
+    """
+    config.validate()
+    run_ = steps.Run(output=output, workers=config.num_workers)
+    states = [ingest.run(config, run_)]
+    for step in make_steps(config):
+        states.append(steps.run_step(step, states[-1], run_))
+    summary = {"steps": [describe(state) for state in states]}
+    steps.write_json(output / "summary.json", summary)
+    return summary
+
+
+def make_steps(config: config_lib.CurationConfig) -> list[steps.Step]:
+    """The steps after the first, in their order.
+
+    Args:
+      config: Of the curation.
+    """
+    del config
+    return []
+
+
+def describe(state: steps.State) -> dict[str, Any]:
+    """A finished step: its folder, and its counts by source and together.
+
+    Args:
+      state: After the step.
+    """
+    by_source = steps.read_counts(state.folder)
+    return {
+        "name": state.folder.name.partition("_")[2].rpartition("-")[0],
+        "folder": state.folder.name,
+        "in": sum(counts["in"] for counts in by_source.values()),
+        "out": sum(counts["out"] for counts in by_source.values()),
+        "by_source": by_source,
+    }
+
+
+def define_flags() -> None:
+    """Defines the command's flags."""
+    cli.define_config("configs/curation.py")
+    flags.DEFINE_string("output", None, "Folder that everything is written to.")
+    flags.DEFINE_enum("runner", "local", ["local", "ray"], "Where the work is done.")
+    flags.DEFINE_string("ray_address", "", "Of a Ray cluster; default: one on this machine.")
+
+
+def main(argv: list[str]) -> None:
+    """Curates as the flags say and prints a line a step."""
+    del argv
+    address = cli.required("output")
+    engine.start(cli.flag("runner"), address=cli.flag("ray_address"))
+    with paths.opened(address) as output:
+        summary = run(cli.flag("config"), output)
+    for step in summary["steps"]:
+        print(f"{step['name']}: {step['in']:,} rows in, {step['out']:,} out")
+
+
+if __name__ == "__main__":
+    cli.run(main, define_flags)

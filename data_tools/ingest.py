@@ -1,0 +1,180 @@
+# Copyright 2026 The lingshu_jax authors
+# SPDX-License-Identifier: Apache-2.0
+"""The first step: rows of every source, in any format that training reads, as partitions.
+
+What a reader refuses is dropped with its reason. Nothing is decoded here: a picture is its file's
+name, or the bytes that were embedded in its row.
+"""
+
+import dataclasses
+import functools
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from data_tools import config as config_lib
+from data_tools import rows as rows_lib
+from data_tools import steps
+from lingshu_jax.common import errors
+from lingshu_jax.data import sources
+
+NAME = "ingest"
+REFUSED = "refused"  # by the reader; its reason is the detail
+
+
+def run(config: config_lib.CurationConfig, run_: steps.Run) -> steps.State:
+    """Reads all sources that are not read yet.
+
+    Args:
+      config: Of the curation.
+      run_: How work is spread.
+
+    Raises:
+      UserError: If a source cannot be read at all.
+    """
+    state = steps.next_state(NAME, settings(config), steps.State(Path(), "", 0), run_.output)
+    names = [
+        f"{place:03d}-{source.name}"
+        for place, source in enumerate(config.sources)
+        if not _marker(state.folder, place, source.name).is_file()
+    ]
+    logging.info("%s: %d of %d sources to read", NAME, len(names), len(config.sources))
+    run_.each(functools.partial(_read, config, state.folder), names)
+    return state
+
+
+def settings(config: config_lib.CurationConfig) -> dict[str, Any]:
+    """What decides the rows: the sources as configured, with size and time of their files.
+
+    Args:
+      config: Of the curation.
+
+    Raises:
+      UserError: If a file is missing.
+    """
+    found = []
+    for source in config.sources:
+        files = sources.row_files(source, config.root)
+        stats = [(file.name, file.stat().st_size) for file in files]
+        found.append({**dataclasses.asdict(source), "files": stats})
+    return {"sources": found, "rows_per_partition": config.rows_per_partition}
+
+
+def _read(config: config_lib.CurationConfig, folder: Path, name: str) -> None:
+    """The partitions of one source; those that are there are left alone."""
+    place, _, source_name = name.partition("-")
+    source = config.sources[int(place)]
+    number = 0
+    stream = iter(sources.stream(source, config.root))
+    while chunk := list(itertools.islice(stream, config.rows_per_partition)):
+        partition = f"{name}-{number:05d}{rows_lib.SUFFIX}"
+        if not (folder / steps.ROWS / partition).is_file():
+            steps.commit(folder, partition, _outcome(chunk), given=len(chunk))
+        number += 1
+    steps.write_json(_marker(folder, int(place), source_name), {"partitions": number})
+
+
+def _outcome(chunk: Sequence[sources.Example | sources.Dropped]) -> steps.Outcome:
+    kept, dropped = [], []
+    for number, row in enumerate(chunk):
+        del number
+        if isinstance(row, sources.Dropped):
+            dropped.append(
+                rows_lib.Dropped(
+                    id=f"{row.source}/{row.id}",
+                    source=row.source,
+                    line=row.line,
+                    reason=REFUSED,
+                    detail=row.reason,
+                )
+            )
+        else:
+            kept.append(from_example(row))
+    return steps.Outcome(kept, dropped)
+
+
+def from_example(example: sources.Example) -> rows_lib.Row:
+    """A training example as a row.
+
+    Args:
+      example: From `sources.stream`.
+    """
+    media: list[rows_lib.Medium] = []
+    messages = [
+        {**message, "content": [_part(part, media) for part in message["content"]]}
+        for message in example.messages
+    ]
+    return rows_lib.Row(
+        id=f"{example.source}/{example.id}",
+        source=example.source,
+        line=example.line,
+        messages=tuple(messages),
+        media=tuple(media),
+        meta=example.meta,
+    )
+
+
+def to_messages(row: rows_lib.Row) -> tuple[dict[str, Any], ...]:
+    """The messages of a row with its pictures in their places, as engines and encoders take them.
+
+    Args:
+      row: Any.
+    """
+    return tuple(
+        {**message, "content": [_unpart(part, row.media) for part in message["content"]]}
+        for message in row.messages
+    )
+
+
+def _part(part: dict[str, Any], media: list[rows_lib.Medium]) -> dict[str, Any]:
+    kind = part["type"]
+    if kind not in ("image", "video"):
+        return part
+    media.append(_medium(kind, part[kind]))
+    return {**part, kind: len(media) - 1}
+
+
+def _medium(kind: str, value: Any) -> rows_lib.Medium:
+    if isinstance(value, bytes):
+        return rows_lib.Medium(kind=kind, data=value)
+    if isinstance(value, list | tuple):
+        if any(isinstance(frame, bytes) for frame in value):
+            raise errors.UserError("a clip of embedded frames cannot be curated; use a file of it")
+        return rows_lib.Medium(kind=kind, path=rows_lib.dump([str(frame) for frame in value]))
+    return rows_lib.Medium(kind=kind, path=str(value))
+
+
+def _unpart(part: dict[str, Any], media: Sequence[rows_lib.Medium]) -> dict[str, Any]:
+    kind = part["type"]
+    return {**part, kind: value(media[part[kind]])} if kind in ("image", "video") else part
+
+
+def value(medium: rows_lib.Medium) -> Any:
+    """A picture as `images.open_image` takes it; a clip as `images.open_frames` does.
+
+    Args:
+      medium: Of a row.
+    """
+    if medium.data:
+        return medium.data
+    return json.loads(medium.path) if medium.path.startswith("[") else medium.path
+
+
+def _marker(folder: Path, place: int, name: str) -> Path:
+    return folder / "sources" / f"{place:03d}-{name}.json"
+
+
+def partitions_of(folder: Path, place: int, name: str) -> Iterator[str]:
+    """The partitions of a source.
+
+    Args:
+      folder: Of a step.
+      place: Of the source in the config.
+      name: Of the source.
+    """
+    start = f"{place:03d}-{name}-"
+    return (part for part in rows_lib.names(folder / steps.ROWS) if part.startswith(start))
