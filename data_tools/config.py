@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import Literal
 
+from data_tools import filters as filters_lib
 from lingshu_jax.common import errors
 from lingshu_jax.data import sources
 
@@ -47,6 +48,7 @@ class CurationConfig:
       rows_per_partition: Rows that are worked on, and lost by a kill, together.
       workers: Processes at a time; 0 is one for each CPU.
       seed: Of every draw.
+      filters: What is left out.
     """
 
     sources: list[CuratedSource] = dataclasses.field(default_factory=list)
@@ -54,6 +56,7 @@ class CurationConfig:
     rows_per_partition: int = 2000
     workers: int = 0
     seed: int = 0
+    filters: filters_lib.Config = dataclasses.field(default_factory=filters_lib.Config)
 
     def validate(self) -> None:
         """Raises UserError naming the field, its value and what is allowed."""
@@ -68,6 +71,7 @@ class CurationConfig:
             value = getattr(self, name)
             if value < smallest:
                 raise errors.UserError(f"config.{name} must be >= {smallest}, got {value}")
+        self.filters.validate()
 
     @property
     def num_workers(self) -> int:

@@ -6,7 +6,7 @@ import json
 import pytest
 from PIL import Image
 
-from data_tools import config, curate, ingest, rows, steps
+from data_tools import config, curate, examples, ingest, rows, steps
 from lingshu_jax.common import errors
 from lingshu_jax.data import sources
 
@@ -69,7 +69,7 @@ def test_rows_of_all_sources_become_partitions_and_refused_ones_are_named(data, 
 def test_messages_come_back_with_their_pictures(data):
     (source,) = make_config(data).sources[:1]
     example = next(e for e in sources.stream(source, str(data)) if isinstance(e, sources.Example))
-    assert ingest.to_messages(ingest.from_example(example)) == example.messages
+    assert examples.to_messages(examples.from_example(example)) == example.messages
 
 
 def test_a_second_run_reads_nothing_and_a_changed_file_is_read_anew(data, tmp_path):
