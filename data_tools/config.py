@@ -6,6 +6,8 @@ import dataclasses
 import os
 from typing import Literal
 
+from data_tools import dedup_images as dedup_images_lib
+from data_tools import dedup_texts as dedup_texts_lib
 from data_tools import filters as filters_lib
 from lingshu_jax.common import errors
 from lingshu_jax.data import sources
@@ -49,6 +51,8 @@ class CurationConfig:
       workers: Processes at a time; 0 is one for each CPU.
       seed: Of every draw.
       filters: What is left out.
+      dedup_images: Where a picture may occur once.
+      dedup_texts: Which texts are nearly the same.
     """
 
     sources: list[CuratedSource] = dataclasses.field(default_factory=list)
@@ -57,6 +61,10 @@ class CurationConfig:
     workers: int = 0
     seed: int = 0
     filters: filters_lib.Config = dataclasses.field(default_factory=filters_lib.Config)
+    dedup_images: dedup_images_lib.Config = dataclasses.field(
+        default_factory=dedup_images_lib.Config
+    )
+    dedup_texts: dedup_texts_lib.Config = dataclasses.field(default_factory=dedup_texts_lib.Config)
 
     def validate(self) -> None:
         """Raises UserError naming the field, its value and what is allowed."""
@@ -72,12 +80,15 @@ class CurationConfig:
             if value < smallest:
                 raise errors.UserError(f"config.{name} must be >= {smallest}, got {value}")
         self.filters.validate()
+        self.dedup_images.validate(names)
+        self.dedup_texts.validate()
 
     @property
     def num_workers(self) -> int:
         """Processes at a time."""
         return self.workers or os.cpu_count() or 1
 
-    def source(self, name: str) -> CuratedSource:
-        """The source of a name."""
-        return next(source for source in self.sources if source.name == name)
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Kind of each source by name, in the order of trust."""
+        return {source.name: source.kind for source in self.sources}

@@ -13,7 +13,7 @@ from typing import Any
 from absl import flags
 
 from data_tools import config as config_lib
-from data_tools import engine, filters, ingest, steps
+from data_tools import dedup_images, dedup_texts, engine, filters, ingest, steps
 from lingshu_jax.common import cli, paths
 
 
@@ -46,8 +46,11 @@ def make_steps(config: config_lib.CurationConfig) -> list[steps.Step]:
     Args:
       config: Of the curation.
     """
-    kinds = {source.name: source.kind for source in config.sources}
-    return [filters.Filters(config.filters, kinds)]
+    return [
+        filters.Filters(config.filters, config.kinds),
+        dedup_images.DedupImages(config.dedup_images, config.kinds),
+        dedup_texts.DedupTexts(config.dedup_texts, config.kinds),
+    ]
 
 
 def describe(state: steps.State) -> dict[str, Any]:

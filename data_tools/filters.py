@@ -96,9 +96,9 @@ class Filters:
     def plan(self, source: Path, folder: Path, run: steps.Run) -> None:
         """Every row is judged by itself."""
 
-    def apply(self, rows: Sequence[rows_lib.Row], folder: Path) -> steps.Outcome:
+    def apply(self, rows: Sequence[rows_lib.Row], folder: Path, part: str) -> steps.Outcome:
         """As of `steps.Step`."""
-        del folder
+        del folder, part
         count = filter_texts.counter(self.config.tokenizer)
         look = functools.cache(self._look)  # many rows may be about one picture
         kept, dropped = [], []

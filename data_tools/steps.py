@@ -69,12 +69,13 @@ class Step(Protocol):
         """
         ...
 
-    def apply(self, rows: Sequence[rows_lib.Row], folder: Path) -> Outcome:
+    def apply(self, rows: Sequence[rows_lib.Row], folder: Path, part: str) -> Outcome:
         """Does a partition; a pure function of the rows and of the plan.
 
         Args:
           rows: Of the partition.
           folder: Of the plan.
+          part: Name of the partition, for what the plan has of it.
         """
         ...
 
@@ -214,10 +215,15 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
+def read_json(path: Path) -> Any:
+    """The value of a file of `write_json`."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def _do(step: Step, source: Path, folder: Path, name: str) -> None:
     """A partition, in whatever process."""
     given = rows_lib.read(source / name)
-    commit(folder, name, step.apply(given, folder / PLAN), given=len(given))
+    commit(folder, name, step.apply(given, folder / PLAN, name), given=len(given))
 
 
 def _count(outcome: Outcome) -> dict[str, dict[str, Any]]:

@@ -35,7 +35,7 @@ def row(answer, *, source="captions", media=(), number=0):
 
 def apply(*given, **changes):
     step = filters.Filters(filters.Config(**changes), KINDS)
-    return step.apply(given, None)
+    return step.apply(given, None, "part")
 
 
 def reasons(outcome):

@@ -25,7 +25,8 @@ class Odd:
         total = sum(len(rows.read(source / name)) for name in rows.names(source))
         steps.write_json(folder / "total.json", total)
 
-    def apply(self, given, folder):
+    def apply(self, given, folder, part):
+        assert part.startswith("part-")
         total = json.loads((folder / "total.json").read_text())
         kept = [row.knowing(total=total) for row in given if row.line % 2]
         dropped = [rows.Dropped.of(row, "even", f"line {row.line}") for row in given]
