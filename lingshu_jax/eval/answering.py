@@ -18,7 +18,7 @@ import tqdm
 
 from lingshu_jax.common import errors
 from lingshu_jax.engines import journal, protocol
-from lingshu_jax.eval import asking, benchmark, folder
+from lingshu_jax.eval import asking, benchmark, folder, peers
 
 WINDOW = 512  # requests that an engine is given at a time
 SHOWN = 20  # questions without an answer that are shown
@@ -69,11 +69,15 @@ class Form:
       prompt: One of `asking.PROMPTS`.
       blind: Every picture is grey.
       sampling: Question i of a benchmark takes its seed plus i.
+      change: What becomes of a question when it is asked; None is nothing. It is scored as it was.
+      peer: What the model is asked with besides, and where its thoughts end.
     """
 
     prompt: str
     blind: bool
     sampling: protocol.SamplingParams
+    change: Callable[[benchmark.Sample], benchmark.Sample] | None = None
+    peer: peers.Peer = peers.NONE
 
     def request(self, place: int, sample: benchmark.Sample) -> protocol.Request:
         """What the engine is asked.
@@ -86,7 +90,9 @@ class Form:
           UserError: As in `asking.request`.
         """
         sampling = dataclasses.replace(self.sampling, seed=self.sampling.seed + place)
-        return asking.request(sample, prompt=self.prompt, blind=self.blind, sampling=sampling)
+        sample = self.change(sample) if self.change else sample
+        asked = asking.request(sample, prompt=self.prompt, blind=self.blind, sampling=sampling)
+        return dataclasses.replace(asked, messages=self.peer.arrange(asked.messages))
 
 
 class Outcome(NamedTuple):
@@ -238,7 +244,10 @@ class _Desk:
                 self._fail(asked[place], result.reason)
                 return
             (given,) = result
-            answer = benchmark.Answer(given.text, given.finish_reason, len(given.tokens))
+            said = self._form.peer.split(given.text)
+            answer = benchmark.Answer(
+                said.response, given.finish_reason, len(given.tokens), said.thinking
+            )
             self._kept.append(asked[place], answer, meter.read(len(given.tokens)))
             self._bar.update()
 

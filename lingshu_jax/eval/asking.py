@@ -3,21 +3,18 @@
 """From a sample to what an engine is asked: the form of the prompt, the pictures in it."""
 
 import concurrent.futures
-import functools
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tqdm
-from PIL import Image
 
 from lingshu_jax.common import errors, prompts
 from lingshu_jax.data import images, volume_files
 from lingshu_jax.engines import protocol
-from lingshu_jax.eval import benchmark, question_formats
+from lingshu_jax.eval import benchmark, pictures, question_formats
 
 # How an answer is asked for: as the benchmark does, in the think/answer form, or in a box.
 PROMPTS = ("direct", "think", "boxed")
@@ -57,7 +54,7 @@ def request(
     messages = _asked(sample.messages, prompt)
     if blind:
         messages = [
-            {**message, "content": [_greyed(part) for part in message["content"]]}
+            {**message, "content": [pictures.greyed(part) for part in message["content"]]}
             for message in messages
         ]
     return protocol.Request(messages=messages, sampling=sampling, id=sample.id)
@@ -95,7 +92,9 @@ def read_sizes(samples: Sequence[benchmark.Sample]) -> list[Size | errors.UserEr
       In their order; why not where a picture cannot be read.
     """
     shapes = dict(_each_once(_try_shape, samples, "reading image sizes"))
-    return [_size(sample, [shapes[_key(part)] for part in sample.media]) for sample in samples]
+    return [
+        _size(sample, [shapes[pictures.key(part)] for part in sample.media]) for sample in samples
+    ]
 
 
 def digest(samples: Sequence[benchmark.Sample]) -> str:
@@ -148,7 +147,7 @@ def weigh(samples: Iterable[benchmark.Sample]) -> Weight:
     Args:
       samples: The questions.
     """
-    found = {_key(part): _bytes_of(part[part["type"]]) for s in samples for part in s.media}
+    found = {pictures.key(part): _bytes_of(part[part["type"]]) for s in samples for part in s.media}
     return Weight(len(found), sum(found.values()))
 
 
@@ -156,7 +155,7 @@ def _each_once(
     work: Callable[[Mapping[str, Any]], Any], samples: Iterable[benchmark.Sample], said: str
 ) -> Iterable[tuple[Hashable, Any]]:
     """The result for every different picture; the pixels of a few are in memory at a time."""
-    parts = {_key(part): part for sample in samples for part in sample.media}
+    parts = {pictures.key(part): part for sample in samples for part in sample.media}
     keys = list(parts)
     with (
         concurrent.futures.ThreadPoolExecutor() as pool,
@@ -167,12 +166,6 @@ def _each_once(
             for key, result in zip(some, pool.map(work, map(parts.get, some)), strict=True):
                 bar.update()
                 yield key, result
-
-
-def _key(part: Mapping[str, Any]) -> Hashable:
-    """Equal for equal media."""
-    value = part[part["type"]]
-    return part["type"], tuple(value) if isinstance(value, list) else value
 
 
 def _weigh(value: Any) -> Any:
@@ -201,24 +194,15 @@ def _size(sample: benchmark.Sample, shapes: Sequence[Any]) -> Size | errors.User
     return Size(pixels, len(sample.question))
 
 
-def _visual(part: Mapping[str, Any]) -> images.Visual:
-    value = part[part["type"]]
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _shape(part: Mapping[str, Any]) -> images.Shape:
-    return images.read_shape(_visual(part), is_video=part["type"] == "video")
-
-
 def _try_shape(part: Mapping[str, Any]) -> images.Shape | errors.UserError:
     try:
-        return _shape(part)
+        return pictures.shape(part)
     except errors.UserError as error:
         return error
 
 
 def _decode(part: Mapping[str, Any]) -> None:
-    visual = _visual(part)
+    visual = pictures.visual(part)
     if part["type"] == "video":
         for _ in images.open_frames(visual):
             pass
@@ -247,20 +231,3 @@ def _last_text(messages: Messages) -> tuple[int, str]:
     content = messages[-1]["content"]
     place = max(i for i, part in enumerate(content) if part["type"] == "text")
     return place, content[place]["text"]
-
-
-def _greyed(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    if part["type"] not in ("image", "video"):
-        return part
-    shape = _shape(part)
-    grey = _grey(shape.width, shape.height)
-    is_video = part["type"] == "video"
-    return {**part, part["type"]: [grey] * shape.num_frames if is_video else grey}
-
-
-@functools.lru_cache(maxsize=1024)
-def _grey(width: int, height: int) -> bytes:
-    """A grey picture as a file: a few kilobytes, where its pixels may be many megabytes."""
-    file = io.BytesIO()
-    Image.new("L", (width, height), images.BLANK).save(file, "PNG")
-    return file.getvalue()

@@ -67,7 +67,7 @@ def check(output_dir: Path, settings: Mapping[str, Any]) -> None:
     made_with = json.loads(path.read_text(encoding="utf-8"))
     for name, new in settings.items():
         old = made_with.get(name)
-        if old != new:
+        if old != new and (name in made_with or new):  # older folders lack settings of today
             raise errors.UserError(
                 f"--output_dir {output_dir} was made with {name} = {old!r}, now it is {new!r}; use"
                 " another folder, or --overwrite"
@@ -145,7 +145,8 @@ def read_generations(folder: Path) -> Generations:
     found = Generations({}, {}, [])
     for path in _generations(folder):
         for key, kept in journal.read_answers(path):
-            answer = benchmark.Answer(kept["response"], kept["finish_reason"], kept["num_tokens"])
+            fields = benchmark.Answer._fields
+            answer = benchmark.Answer(**{name: kept[name] for name in fields if name in kept})
             found.answers.setdefault(key, answer)
             found.pictures.setdefault(key, kept["pictures"])
             found.used.append(kept["used"])

@@ -121,10 +121,17 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A benchmark and its questions, as many as are asked."""
+    """A benchmark and its questions, as many as are asked.
 
-    item: benchmark.Benchmark
+    Attributes:
+      card: Of the benchmark.
+      samples: The questions.
+      item: The benchmark; None of a prediction file that none is named for.
+    """
+
+    card: card_lib.Card
     samples: Sequence[benchmark.Sample]
+    item: benchmark.Benchmark | None = None
 
 
 def evaluate(
@@ -303,6 +310,7 @@ def finish(
         "benchmarks": {
             name: manifest.describe_data(found.item, data_dir, found.samples)
             for name, found in loaded.items()
+            if found.item
         },
     }
     with folder.locked(output_dir):
@@ -313,7 +321,7 @@ def finish(
             {name: found.samples for name, found in loaded.items()},
             head=settings.head(),
             facts=facts,
-            published={name: found.item.card.published for name, found in loaded.items()},
+            published={name: found.card.published for name, found in loaded.items()},
             remarks=remarks,
         )
 
@@ -332,7 +340,7 @@ def load(settings: Settings, data_dir: Path | None) -> tuple[dict[str, Loaded], 
     for item in catalog.choose(settings.benchmarks, data_dir):
         name, samples = item.card.name, catalog.load(item, data_dir)
         remarks += files.remarks(item.card, samples)
-        loaded[name] = Loaded(item=item, samples=samples[: settings.limit])
+        loaded[name] = Loaded(card=item.card, samples=samples[: settings.limit], item=item)
         without = asking.without_tail(samples) if settings.prompt == "boxed" else 0
         if without:
             remarks.append(
@@ -345,10 +353,8 @@ def load(settings: Settings, data_dir: Path | None) -> tuple[dict[str, Loaded], 
     return loaded, remarks
 
 
-def questions(
-    settings: Settings,
-) -> dict[str, tuple[card_lib.Card, Sequence[benchmark.Sample]]]:
-    """Card and questions of every benchmark of a finished evaluation.
+def load_questions(settings: Settings) -> dict[str, Loaded]:
+    """The questions of a finished evaluation by benchmark.
 
     Args:
       settings: As `evaluate` or `score_predictions` was given them.
@@ -358,12 +364,12 @@ def questions(
     """
     if not settings.predictions:
         data_dir = paths.local(settings.data_dir) if settings.data_dir else None
-        loaded, _ = load(settings, data_dir)
-        return {name: (found.item.card, found.samples) for name, found in loaded.items()}
+        return load(settings, data_dir)[0]
     answered, known = _read_predictions(settings, paths.fetched(settings.predictions))
     name = settings.benchmarks
     card = known.card if known else card_lib.Card(name=name, title=name, family="multimodal")
-    return {name: (card, [item.sample for item in answered])}
+    samples = [item.sample for item in answered]
+    return {name: Loaded(card=card, samples=samples, item=known)}
 
 
 def _read_predictions(
