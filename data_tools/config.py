@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import Literal
 
+from data_tools import decontaminate as decontaminate_lib
 from data_tools import dedup_images as dedup_images_lib
 from data_tools import dedup_texts as dedup_texts_lib
 from data_tools import filters as filters_lib
@@ -53,6 +54,7 @@ class CurationConfig:
       filters: What is left out.
       dedup_images: Where a picture may occur once.
       dedup_texts: Which texts are nearly the same.
+      decontaminate: Which benchmarks are kept out.
     """
 
     sources: list[CuratedSource] = dataclasses.field(default_factory=list)
@@ -65,6 +67,9 @@ class CurationConfig:
         default_factory=dedup_images_lib.Config
     )
     dedup_texts: dedup_texts_lib.Config = dataclasses.field(default_factory=dedup_texts_lib.Config)
+    decontaminate: decontaminate_lib.Config = dataclasses.field(
+        default_factory=decontaminate_lib.Config
+    )
 
     def validate(self) -> None:
         """Raises UserError naming the field, its value and what is allowed."""
@@ -82,6 +87,7 @@ class CurationConfig:
         self.filters.validate()
         self.dedup_images.validate(names)
         self.dedup_texts.validate()
+        self.decontaminate.validate(names)
 
     @property
     def num_workers(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from absl import flags
 
 from data_tools import config as config_lib
-from data_tools import dedup_images, dedup_texts, engine, filters, ingest, steps
+from data_tools import decontaminate, dedup_images, dedup_texts, engine, filters, ingest, steps
 from lingshu_jax.common import cli, paths
 
 
@@ -50,6 +50,7 @@ def make_steps(config: config_lib.CurationConfig) -> list[steps.Step]:
         filters.Filters(config.filters, config.kinds),
         dedup_images.DedupImages(config.dedup_images, config.kinds),
         dedup_texts.DedupTexts(config.dedup_texts, config.kinds),
+        decontaminate.Decontaminate(config.decontaminate),
     ]
 
 

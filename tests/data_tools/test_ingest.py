@@ -6,7 +6,7 @@ import json
 import pytest
 from PIL import Image
 
-from data_tools import config, curate, examples, ingest, rows, steps
+from data_tools import config, curate, decontaminate, examples, ingest, rows, steps
 from lingshu_jax.common import errors
 from lingshu_jax.data import sources
 
@@ -40,7 +40,14 @@ def make_config(data, **changes):
         config.CuratedSource(name="pictures", path="rows.jsonl", format="messages"),
         config.CuratedSource(name="texts", path="texts.jsonl", format="messages", kind="text"),
     ]
-    values = {"sources": found, "root": str(data), "rows_per_partition": 4, "workers": 1}
+    without = decontaminate.Config(benchmarks="")
+    values = {
+        "decontaminate": without,
+        "sources": found,
+        "root": str(data),
+        "rows_per_partition": 4,
+        "workers": 1,
+    }
     return config.CurationConfig(**(values | changes))
 
 
