@@ -40,15 +40,13 @@ def make_config(data, **changes):
         config.CuratedSource(name="pictures", path="rows.jsonl", format="messages"),
         config.CuratedSource(name="texts", path="texts.jsonl", format="messages", kind="text"),
     ]
-    without = decontaminate.Config(benchmarks="")
-    values = {
-        "decontaminate": without,
-        "sources": found,
-        "root": str(data),
-        "rows_per_partition": 4,
-        "workers": 1,
-    }
+    values = {"sources": found, "root": str(data), "rows_per_partition": 4, "workers": 1}
     return config.CurationConfig(**(values | changes))
+
+
+def read_in(settings, out, workers=1):
+    settings.validate()
+    return ingest.run(settings, steps.Run(output=out, workers=workers)).folder
 
 
 def read_all(folder):
@@ -57,9 +55,8 @@ def read_all(folder):
 
 
 def test_rows_of_all_sources_become_partitions_and_refused_ones_are_named(data, tmp_path):
-    settings = make_config(data)
-    state = ingest.run(settings, steps.Run(output=tmp_path / "out", workers=2))
-    found = read_all(state.folder)
+    folder = read_in(make_config(data), tmp_path / "out", workers=2)
+    found = read_all(folder)
     assert {name: [row.id for row in part] for name, part in found.items()} == {
         "000-pictures-00000.parquet": ["pictures/r0", "pictures/r1", "pictures/r2"],
         "000-pictures-00001.parquet": ["pictures/r3", "pictures/r4"],
@@ -68,7 +65,7 @@ def test_rows_of_all_sources_become_partitions_and_refused_ones_are_named(data, 
     row = found["000-pictures-00000.parquet"][1]
     assert row.media == (rows.Medium(kind="image", path=str(data / "x.png")),)
     assert row.texts("user") == ["q1"] and row.meta["topic"] == 1
-    (refused,) = steps.read_dropped(state.folder)
+    (refused,) = steps.read_dropped(folder)
     assert (refused["line"], refused["reason"]) == (4, "refused")
     assert "JSON" in refused["detail"]
 
@@ -81,26 +78,38 @@ def test_messages_come_back_with_their_pictures(data):
 
 def test_a_second_run_reads_nothing_and_a_changed_file_is_read_anew(data, tmp_path):
     settings, out = make_config(data), tmp_path / "out"
-    first = curate.run(settings, out)
-    folder = out / "steps" / first["steps"][0]["folder"]
+    folder = read_in(settings, out)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
-    assert curate.run(settings, out) == first
+    assert read_in(settings, out) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")} == times
     with (data / "texts.jsonl").open("a") as file:
         file.write("{}\n")
-    again = curate.run(settings, out)
-    assert again["steps"][0]["folder"] != first["steps"][0]["folder"]
-    assert again["steps"][0]["in"] == first["steps"][0]["in"] + 1
+    again = read_in(settings, out)
+    assert again != folder
+    assert steps.read_counts(again)["texts"] == {"in": 2, "out": 1, "dropped": {"refused": 1}}
 
 
 def test_what_a_kill_left_is_completed(data, tmp_path):
     settings, out = make_config(data), tmp_path / "out"
-    folder = out / "steps" / curate.run(settings, out)["steps"][0]["folder"]
+    folder = read_in(settings, out)
     before = read_all(folder)
     (folder / steps.ROWS / "000-pictures-00001.parquet").unlink()
     (folder / "sources" / "000-pictures.json").unlink()
-    curate.run(settings, out)
+    read_in(settings, out)
     assert read_all(folder) == before
+
+
+def test_a_curation_counts_every_step(data, tmp_path):
+    settings = make_config(data, decontaminate=decontaminate.Config(benchmarks=""))
+    summary = curate.run(settings, tmp_path / "out")
+    assert [(step["name"], step["in"], step["out"]) for step in summary["steps"]] == [
+        ("ingest", 7, 6),
+        ("filters", 6, 1),
+        ("dedup_images", 1, 1),
+        ("dedup_texts", 1, 1),
+        ("decontaminate", 1, 1),
+    ]
+    assert summary["steps"][1]["by_source"]["pictures"]["dropped"] == {"blank": 5}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +122,7 @@ def test_what_a_kill_left_is_completed(data, tmp_path):
 )
 def test_bad_settings_are_named(data, tmp_path, changes, said):
     with pytest.raises(errors.UserError, match=said):
-        curate.run(make_config(data, **changes), tmp_path / "out")
+        read_in(make_config(data, **changes), tmp_path / "out")
 
 
 def test_bad_sources_are_named(data, tmp_path):
@@ -127,4 +136,4 @@ def test_bad_sources_are_named(data, tmp_path):
         settings.validate()
     settings = make_config(data / "nowhere")
     with pytest.raises(errors.UserError, match="nowhere"):
-        curate.run(settings, tmp_path / "out")
+        read_in(settings, tmp_path / "out")
