@@ -29,6 +29,7 @@ class Card:
       num_rows: Questions of the split as published; 0 if not known.
       golds: How often each gold occurs in it; empty if not known or not worth a check.
       published: Accuracy in percent by model, from the paper.
+      published_reports: Metrics of reports, times 100, by model and by the paper's name of them.
     """
 
     name: str
@@ -46,3 +47,4 @@ class Card:
     num_rows: int = 0
     golds: Mapping[str, int] = dataclasses.field(default_factory=dict)
     published: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    published_reports: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)

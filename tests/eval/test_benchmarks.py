@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lingshu_jax.common import errors
-from lingshu_jax.eval import catalog, files
+from lingshu_jax.eval import benchmark, catalog, files
 from lingshu_jax.eval.benchmarks import rows, vqa_rad
 
 ROW = {
@@ -68,9 +68,19 @@ def test_rows_become_samples_without_their_answer_turn(rows_file):
     assert (sample.rule, sample.group) == ("choice", "x")
 
 
+def test_a_row_may_ask_for_a_report(rows_file):
+    gold = "Findings: clear. Impression: normal."
+    path = rows_file(ROW | {"answer_type": "report", "answer": gold, "options": []})
+    (sample,) = catalog.load(rows.Rows("set", "set.jsonl"), path.parent)
+    assert (sample.rule, sample.scoring, sample.gold) == ("report", "report", gold)
+    row = benchmark.score(sample, benchmark.Answer(gold, "stop"))
+    assert (row["compat"]["correct"], row["strict"]["correct"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"answer": " ", "answer_type": "report"}, "does not fit type 'report'"),
         ({"answer": None}, "answer must be"),
         ({"answer_type": "essay"}, "answer_type must be one of"),
         ({"options": "AB"}, "options must be a list"),

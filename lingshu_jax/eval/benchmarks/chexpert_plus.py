@@ -32,6 +32,11 @@ CARD = card_lib.Card(
         "MedEvalKit@9b12e3b utils/CheXpert_Plus/CheXpert_Plus.py; count: arXiv 2506.07044 table 25"
     ),
     num_rows=234,
+    published_reports={
+        "Lingshu-7B": reports.published(26.5, 79.0, 45.4, 26.8, 47.3),
+        "Lingshu-32B": reports.published(25.3, 75.9, 43.4, 24.2, 47.1),
+        "Qwen2.5-VL-7B": reports.published(22.2, 62.0, 41.0, 17.2, 43.1),
+    },
 )
 
 

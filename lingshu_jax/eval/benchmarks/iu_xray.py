@@ -31,6 +31,11 @@ CARD = card_lib.Card(
     ),
     schema="MedEvalKit@9b12e3b utils/IU_XRAY/IU_XRAY.py and datas/IU_XRAY/test.json",
     num_rows=296,
+    published_reports={
+        "Lingshu-7B": reports.published(41.2, 180.7, 57.6, 48.4, 108.1),
+        "Lingshu-32B": reports.published(42.8, 189.2, 63.5, 54.6, 130.4),
+        "Qwen2.5-VL-7B": reports.published(26.5, 78.1, 48.4, 36.3, 66.1),
+    },
 )
 
 

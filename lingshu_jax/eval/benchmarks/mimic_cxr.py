@@ -38,6 +38,11 @@ CARD = card_lib.Card(
         " datas/IU_XRAY/test.json; count: arXiv 2506.07044 table 25"
     ),
     num_rows=2195,
+    published_reports={
+        "Lingshu-7B": reports.published(30.8, 109.4, 52.1, 30.0, 69.2),
+        "Lingshu-32B": reports.published(28.8, 96.4, 50.8, 30.1, 67.1),
+        "Qwen2.5-VL-7B": reports.published(24.1, 63.7, 47.0, 18.4, 55.1),
+    },
 )
 
 

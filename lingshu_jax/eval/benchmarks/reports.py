@@ -27,6 +27,8 @@ LAYOUT = (
     f"put {FILE}, a list of studies with {', '.join(COLUMNS)}, beside the folder {IMAGES}, in which"
     " the files named under `image` lie"
 )
+# The metrics of the paper's table of reports, in its order.
+PUBLISHED = ("ROUGE-L", "CIDEr", "RaTEScore", "SembScore", "1/RadCliQ-v1")
 # Folders of MIMIC-CXR and of CheXpert that say whose study it is.
 _PATIENT = re.compile(r"(?:^|/)(p\d{8}|patient\d+)(?=/)")
 
@@ -77,6 +79,15 @@ def load(
             " and are left out, as in MedEvalKit"
         )
     return benchmark.Samples(samples, remarks)
+
+
+def published(*values: float) -> dict[str, float]:
+    """A row of the paper's table of reports (arXiv 2506.07044), by metric.
+
+    Args:
+      *values: Times 100, in the order of `PUBLISHED`.
+    """
+    return dict(zip(PUBLISHED, values, strict=True))
 
 
 def group(card: card_lib.Card, names: Sequence[str]) -> str:

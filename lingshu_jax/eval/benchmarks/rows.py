@@ -3,7 +3,8 @@
 """Any file of conversations with gold answers, as a benchmark.
 
 A row is what training reads, `{"id", "messages": [...], "answer", "answer_type", "options"}`; a
-last assistant turn is left out of the prompt. The prompt is asked as it stands in the file.
+last assistant turn is left out of the prompt. The prompt is asked as it stands in the file. An
+answer of the type "report" is measured by the metrics of reports, and has no verdict.
 """
 
 import dataclasses
@@ -63,18 +64,21 @@ class Rows:
             raise errors.UserError(
                 f"{where}: options must be a list of strings, got {options!r:.80}"
             )
-        is_choice = answer_type in ("choice", "choices")
+        if answer_type == "report":  # which has no verdict, so that nobody else looks at it
+            answers.check_gold(str(gold), answer_type=answer_type)
+        is_choice, is_report = answer_type in ("choice", "choices"), answer_type == "report"
         lettered = tuple(f"{chr(ord('A') + i)}. {text}" for i, text in enumerate(options))
         return benchmark.Sample(
             id=row.row_id,
             question=_last_text(row.messages),
             gold=str(gold),
             answer_type=answer_type,
-            rule="choice" if is_choice else "vqa",
+            rule="choice" if is_choice else "report" if is_report else "vqa",
             messages=_prompt(row.messages),
             options=tuple(options),
             choices=lettered if is_choice else (),
             group=str(row.meta.get("image_id", "")),
+            scoring="report" if is_report else "verdict",
         )
 
 
