@@ -10,10 +10,12 @@ r"""Generates answers to benchmarks and scores them, or scores an existing predi
 The same command again goes on where it was interrupted; on a finished folder it does nothing.
 Without --data_dir benchmarks come from the hub. Several processes share the work with
 --num_shards=N --shard=I and the same --output_dir; the one that finds all answers there scores.
+Flags such as --calibration add a section to the report, of a finished evaluation too.
 """
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,17 @@ from absl import flags
 
 from lingshu_jax.common import cli, errors, pages, paths
 from lingshu_jax.engines import protocol, registry
-from lingshu_jax.eval import answering, compare, folder, medevalkit, metrics, runner
+from lingshu_jax.eval import (
+    answering,
+    compare,
+    folder,
+    medevalkit,
+    metrics,
+    reopening,
+    runner,
+)
+from lingshu_jax.eval.trust import desk as desk_lib
+from lingshu_jax.eval.trust import probes as probes_lib
 
 SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
 
@@ -32,6 +44,7 @@ def run(
     output_dir: Path,
     *,
     options: registry.Options = registry.DEFAULTS,
+    probes: probes_lib.Probes = probes_lib.NONE,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Evaluates with the settings' engine, or scores their prediction file.
@@ -40,6 +53,7 @@ def run(
       settings: What to evaluate, and how.
       output_dir: Missing, empty, or begun with the same settings.
       options: Of the engine.
+      probes: What is looked at besides.
       overwrite: Deletes an earlier evaluation in `output_dir`.
 
     Returns:
@@ -48,13 +62,18 @@ def run(
     Raises:
       UserError: If an input cannot be used.
     """
+    probes.validate(has_engine=not settings.predictions)
     if settings.predictions:
-        return runner.score_predictions(settings, output_dir, overwrite=overwrite)
+        summary = runner.score_predictions(settings, output_dir, overwrite=overwrite)
+        _add_sections(probes, settings, output_dir, _no_engine, part=runner.WHOLE)
+        return summary
     settings, make = _choose(settings, options)
     with make as make_engine:
-        return runner.evaluate(
+        summary = runner.evaluate(
             settings, output_dir, make_engine, overwrite=overwrite, options=options
         )
+        _add_sections(probes, settings, output_dir, make_engine, part=runner.WHOLE)
+    return summary
 
 
 def run_part(
@@ -64,6 +83,7 @@ def run_part(
     part: answering.Part | None,
     score_failed: bool = False,
     options: registry.Options = registry.DEFAULTS,
+    probes: probes_lib.Probes = probes_lib.NONE,
     overwrite: bool = False,
 ) -> dict[str, Any] | None:
     """As `run`, for one of several processes.
@@ -75,6 +95,7 @@ def run_part(
         each asks its share, on its own devices.
       score_failed: Questions that get no answer count as empty answers.
       options: As in `run`.
+      probes: As in `run`; they begin once all processes have given their answers.
       overwrite: As in `run`.
 
     Returns:
@@ -83,16 +104,39 @@ def run_part(
     Raises:
       UserError: If an input cannot be used, or questions got no answer.
     """
+    probes.validate(has_engine=True)
     settings, make = _choose(settings, options)
     with _hosts(settings.engine, part) as found, make as make_engine:
-        return runner.evaluate_part(
-            settings,
-            output_dir,
-            make_engine,
-            part=dataclasses.replace(found, score_failed=score_failed),
-            overwrite=overwrite,
-            options=options,
+        ours = dataclasses.replace(found, score_failed=score_failed)
+        summary = runner.evaluate_part(
+            settings, output_dir, make_engine, part=ours, overwrite=overwrite, options=options
         )
+        if summary is not None:
+            _add_sections(probes, settings, output_dir, make_engine, part=ours)
+        return summary
+
+
+def _add_sections(
+    probes: probes_lib.Probes,
+    settings: runner.Settings,
+    output_dir: Path,
+    make_engine: Callable[[], protocol.Generator],
+    *,
+    part: answering.Part,
+) -> None:
+    """Runs the probes of a finished evaluation that are missing, and shows what they found."""
+    if probes_lib.are_done(probes, output_dir):
+        return
+    loaded = runner.load_questions(settings)
+    desk = desk_lib.Desk(
+        output_dir, settings, loaded, make_engine, part=part, limit=probes.probe_limit
+    )
+    if probes_lib.run(probes, desk):
+        reopening.rewrite(output_dir, loaded)
+
+
+def _no_engine() -> protocol.Generator:
+    raise errors.UserError("a prediction file is scored without an engine")
 
 
 def write_medevalkit(settings: runner.Settings, output_dir: Path) -> None:
@@ -108,8 +152,8 @@ def write_medevalkit(settings: runner.Settings, output_dir: Path) -> None:
     if (output_dir / medevalkit.FOLDER).is_dir():
         return
     found = {
-        name: (card, samples, folder.read_samples(output_dir / name))
-        for name, (card, samples) in runner.questions(settings).items()
+        name: (loaded.card, loaded.samples, folder.read_samples(output_dir / name))
+        for name, loaded in runner.load_questions(settings).items()
     }
     medevalkit.write(output_dir, found)
 
@@ -140,6 +184,16 @@ def define_flags() -> None:
     )
     flags.DEFINE_boolean("medevalkit_layout", False, "Also write MedEvalKit's files.")
     flags.DEFINE_list("compare", None, "Two finished evaluations; nothing is generated.")
+    flags.DEFINE_boolean("image_baselines", False, "Also ask with grey, other and no pictures.")
+    flags.DEFINE_integer("option_shuffles", 0, "Also ask with so many orders of the options.")
+    flags.DEFINE_integer("prompt_variants", 0, "Also ask in so many other words, at most 5.")
+    flags.DEFINE_boolean("calibration", False, "How probabilities of options fit what is right.")
+    flags.DEFINE_boolean("overconfidence", False, "The same on pictures that show nothing.")
+    flags.DEFINE_string("hallucination", "", "Table of pictures and findings: ask for each.")
+    flags.DEFINE_string("contamination", "", "Fingerprints of training data to look for.")
+    flags.DEFINE_integer("probe_limit", None, "The six above take the first questions alone.")
+    flags.DEFINE_string("weights_dir", "", "Models of the metrics of reports.")
+    flags.DEFINE_string("metrics_python", "", "Interpreter that has what these models need.")
 
 
 def main(argv: list[str]) -> None:
@@ -149,12 +203,12 @@ def main(argv: list[str]) -> None:
     if cli.flag("compare"):
         _compare(cli.flag("compare"), address)
         return
-    settings, part = _settings(), _part()
+    settings, part, probes = _settings(), _part(), _probes()
     options = registry.options_from_flags()
     with paths.opened(address) as output_dir:
         if settings.predictions:
             overwrite = cli.flag("overwrite")
-            summary = run(settings, output_dir, options=options, overwrite=overwrite)
+            summary = run(settings, output_dir, options=options, probes=probes, overwrite=overwrite)
         else:
             summary = run_part(
                 settings,
@@ -162,6 +216,7 @@ def main(argv: list[str]) -> None:
                 part=part,
                 score_failed=cli.flag("score_failed"),
                 options=options,
+                probes=probes,
                 overwrite=cli.flag("overwrite"),
             )
         if summary is not None and cli.flag("medevalkit_layout"):
@@ -173,6 +228,11 @@ def main(argv: list[str]) -> None:
         )
         return
     print_summary(summary)
+    if missing := probes_lib.missing(probes, output_dir):
+        print(
+            f"{', '.join(missing)}: answers of other shards are missing; the same command again, "
+            "for each of them"
+        )
     print(f"report: {address}/report.html")
 
 
@@ -228,6 +288,12 @@ def _settings() -> runner.Settings:
     )
 
 
+def _probes() -> probes_lib.Probes:
+    """What the flags say is looked at besides."""
+    names = [field.name for field in dataclasses.fields(probes_lib.Probes)]
+    return probes_lib.Probes(**{name: cli.flag(name) for name in names})
+
+
 def _compare(runs: list[str], address: str) -> None:
     """Writes and prints how two finished evaluations differ."""
     if len(runs) != 2:
@@ -261,8 +327,8 @@ def _choose(
 
     @contextlib.contextmanager
     def making() -> Iterator[Callable[[], protocol.Engine]]:
-        with contextlib.ExitStack() as stack:
-            yield lambda: stack.enter_context(contextlib.closing(choice.make()))
+        with contextlib.ExitStack() as stack:  # made once, for the probes too
+            yield functools.cache(lambda: stack.enter_context(contextlib.closing(choice.make())))
 
     return dataclasses.replace(settings, **choice.settings()), making()
 

@@ -356,7 +356,13 @@ class _Foreign:
             pictures = {key(part): part for part in sample.media if part["type"] == "image"}
             if pictures and (family := _family(sample)):
                 found.setdefault(family, {}).update(pictures)
-        self._by_family = {family: [*parts.values()] for family, parts in sorted(found.items())}
+        # A picture under two modalities may be the question's own.
+        count = collections.Counter(itertools.chain.from_iterable(found.values()))
+        self._by_family = {
+            family: kept
+            for family, parts in sorted(found.items())
+            if (kept := [part for name, part in parts.items() if count[name] == 1])
+        }
         self._shipped, self._seed = _shipped(), seed
 
     def families(self, sample: benchmark.Sample) -> list[str]:

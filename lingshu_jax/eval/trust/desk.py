@@ -172,8 +172,11 @@ class Desk:
         if ours:
             engine = self._engine()
             if not isinstance(engine, protocol.Engine):
-                raise errors.UserError(f"--engine={self.engine_name} gives no log-probabilities")
-            _ask_scores(engine, ours, make, path, self._part.name)
+                raise errors.UserError(
+                    f"--engine={self.engine_name} gives no log-probabilities; jax and vllm do,"
+                    " and openai with --dialect=vllm"
+                )
+            _ask_scores(engine, ours, make, _scores_file(path, self._part.name))
             kept = _read_scores(path)
         if any(sample.id not in kept for sample in samples):
             return None
@@ -218,14 +221,14 @@ def _ask_scores(
     engine: protocol.Engine,
     samples: Sequence[benchmark.Sample],
     make: Make,
-    path: Path,
-    part: str,
+    file: Path,
 ) -> None:
     """Keeps the log-probabilities of some questions, or why there are none."""
-    kept = journal.Journal(_scores_file(path, part), begin=_nothing, is_synced=True)
+    kept = journal.Journal(file, begin=_nothing, is_synced=True)
+    said = " ".join(file.parent.parts[-2:])
     with (
         contextlib.closing(kept),
-        tqdm.tqdm(desc=f"{path.parent.name} {path.name}", total=len(samples), unit="row") as bar,
+        tqdm.tqdm(desc=said, total=len(samples), unit="row") as bar,
     ):
         kept.load()
 
