@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lingshu_jax.common import errors, pages
-from lingshu_jax.eval import compare_page, folder, metrics, stats
+from lingshu_jax.eval import compare_page, folder, metrics, report_viewer, stats
 
 RESULT = "compare.json"
 MOST_NAMED = 5  # ids in a remark; compare.json has all
@@ -80,7 +80,11 @@ def run(first: Path, second: Path, output_dir: Path) -> dict[str, Any]:
     output_dir.mkdir(parents=True, exist_ok=True)
     folder.write_text(output_dir / "compare.md", to_markdown(result))
     cards = {name: make_cards(found) for name, found in pairs.items()}
-    folder.write_text(output_dir / "compare.html", compare_page.render(result, cards))
+    packed = report_viewer.pack_pairs(
+        {name: found.first for name, found in pairs.items()},
+        {name: found.second for name, found in pairs.items()},
+    )
+    folder.write_text(output_dir / "compare.html", compare_page.render(result, cards, packed))
     folder.write_text(output_dir / RESULT, folder.dump(result))
     for line in lines(result):
         print(line)

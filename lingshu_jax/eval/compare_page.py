@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lingshu_jax.common import pages
-from lingshu_jax.eval import metrics
+from lingshu_jax.eval import metrics, report_page, report_parts, report_viewer
 
 LIKELY = 0.05  # adjusted p-values below it are marked
 
@@ -100,15 +100,22 @@ def p_value(p: float | None) -> str:
 
 
 def render(
-    result: Mapping[str, Any], cards: Mapping[str, Mapping[str, Sequence[tuple[Any, Any]]]]
+    result: Mapping[str, Any],
+    cards: Mapping[str, Mapping[str, Sequence[tuple[Any, Any]]]],
+    packed: str,
 ) -> str:
     """The page; whatever a model or a data set says is escaped.
 
     Args:
       result: Content of compare.json.
-      cards: By benchmark, from `compare.make_cards`.
+      cards: By benchmark, from `compare.make_cards`; they stand where the page's script does not
+        run.
+      packed: All answers, from `report_viewer.pack_pairs`.
     """
-    environment = pages.environment({"page.html": PAGE})
+    script = report_viewer.script()
+    environment = pages.environment(
+        {"page.html": PAGE, "parts.html": report_parts.PARTS, "style.css": report_page.STYLE}
+    )
     environment.globals |= {"cell": cell, "table": table}
     return environment.get_template("page.html").render(
         result=result,
@@ -118,11 +125,21 @@ def render(
         notes=NOTES,
         likely=LIKELY,
         statuses=metrics.FAILURES,
+        total=sum(b["n"] + b["unscored"] for b in result["benchmarks"].values()),
+        packed=packed,
+        script=script,
+        policy=pages.script_policy(script),
     )
 
 
 PAGE = """{% extends "base.html" %}
+{% import "parts.html" as parts %}
+{% block policy %}{{ policy }}{% endblock %}
+{% block style %}{% include "style.css" %}{% endblock %}
 {% block title %}{{ result.second }} against {{ result.first }}{% endblock %}
+{% macro count(name, numbers, mode, key) %}{% if numbers.get(key) and numbers.n is defined %}<a
+href="#viewer?benchmark={{ name|urlencode }}&amp;change={{ mode }}+{{ key }}">{{ numbers[key]|number
+}}</a>{% else %}{{ cell(numbers, key) }}{% endif %}{% endmacro %}
 {% macro answer(which, row) %}<dt>{{ which }}</dt><dd><span class="badge {{ 'good' if
 row.strict.correct else 'bad' }}">{{ "right" if row.strict.correct else "wrong" }}</span>
 {%- if row.strict.status != "ok" %}<span class="badge warn">{{ row.strict.status }}</span>
@@ -130,6 +147,7 @@ row.strict.correct else 'bad' }}">{{ "right" if row.strict.correct else "wrong" 
 {% block body %}
 <h1>{{ result.second }} against {{ result.first }}</h1>
 <p class="soft">first <b>{{ result.first }}</b> · second <b>{{ result.second }}</b></p>
+<nav aria-label="Sections"><a href="#viewer">All answers</a></nav>
 {% if result.remarks %}<ul class="warn">{% for remark in result.remarks %}<li>{{ remark }}</li>
 {% endfor %}</ul>{% endif %}
 {% for mode in modes %}
@@ -140,7 +158,7 @@ row.strict.correct else 'bad' }}">{{ "right" if row.strict.correct else "wrong" 
 <tr><th scope="row">{{ name }}</th>{% for _, key in columns[1:] %}
 <td{% if key == "holm_p" and numbers.holm_p is defined and numbers.holm_p is not none
 and numbers.holm_p < likely %} class="{{ 'good' if numbers.difference > 0 else 'bad' }}"{% endif %}>
-{{ cell(numbers, key) }}</td>{% endfor %}</tr>
+{{ count(name, numbers, mode, key) if key in ("gained", "lost") else cell(numbers, key) }}</td>{% endfor %}</tr>
 {% endfor %}
 </table></div>
 {% endfor %}
@@ -166,10 +184,17 @@ and numbers.holm_p < likely %} class="{{ 'good' if numbers.difference > 0 else '
 </table></div>
 {% endif %}
 
+<h2 id="viewer">All answers</h2>
+<p id="viewer-count" role="status" aria-live="polite">Some stand below. All {{ total|number }} that
+both have are in this file; its script shows them.</p>
+<noscript><p class="warn">Scripts are off here.</p></noscript>
+{{ parts.controls([("benchmark", "Benchmark", "all"), ("change", "From first to second",
+"any, or none"), ("type", "Answer type", "any"), ("stratum", "Kind of question", "any")]) }}
+<div id="viewer-static">
 {% for name, b in result.benchmarks.items() if b.strict.gained or b.strict.lost %}
-<h2>{{ name }}: answers whose strict verdict changed</h2>
+<h3>{{ name }}: answers whose strict verdict changed</h3>
 {% for kind in ("lost", "gained") if b.strict[kind] %}
-<h3>{{ kind }} ({{ cards[name][kind]|length }} of {{ b.strict[kind] }})</h3>
+<h4>{{ kind }} ({{ cards[name][kind]|length }} of {{ b.strict[kind] }})</h4>
 <div class="cards">
 {% for one, two in cards[name][kind] %}
 <div class="card {{ 'right' if two.strict.correct else 'wrong' }}">
@@ -184,5 +209,10 @@ and numbers.holm_p < likely %} class="{{ 'good' if numbers.difference > 0 else '
 </div>
 {% endfor %}
 {% endfor %}
+</div>
+{% endblock %}
+{% block scripts %}
+<script type="application/gzip" id="viewer-rows">{{ packed }}</script>
+<script>{{ script|safe }}</script>
 {% endblock %}
 """

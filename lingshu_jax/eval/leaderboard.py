@@ -34,18 +34,20 @@ FAILURES = (*metrics.FAILURES, "cut_off")
 Row = Mapping[str, Any]
 
 
-def make(summary: Row) -> list[dict[str, Any]]:
+def make(summary: Row, sections: Mapping[str, Row] | None = None) -> list[dict[str, Any]]:
     """One row a benchmark with the columns COLUMNS; None where a number does not apply.
 
     Args:
       summary: The content of an evaluation's summary.json.
+      sections: Contents of its sections by name. Those of judges and of reports add columns: the
+        accuracies with a judge's verdicts, and the metrics of whole reports, empty ones among them.
 
     Returns:
       The benchmarks; then, where several have verdicts, "macro" and "micro" over them.
     """
     table = [_row(summary["model"], name, s) for name, s in summary["benchmarks"].items()]
     if summary["scored"] < 2:
-        return table
+        return _extended(table, sections or {})
     for name in TOTALS:
         total: dict[str, Any] = {"model": summary["model"], "benchmark": name}
         for mode in metrics.MODES:
@@ -53,17 +55,34 @@ def make(summary: Row) -> list[dict[str, Any]]:
             total |= _bounds(f"{mode}_clustered", summary[name][f"{mode}_clustered_interval"])
         total |= {baseline: summary[name][baseline] for baseline in BASELINES}
         table.append({column: total.get(column) for column in COLUMNS})
-    return table
+    return _extended(table, sections or {})
+
+
+def _extended(table: list[dict[str, Any]], sections: Mapping[str, Row]) -> list[dict[str, Any]]:
+    """The table with the columns that only some evaluations have."""
+    extra: dict[str, dict[str, Any]] = {}
+    for name, numbers in sections.get("judge", {}).get("benchmarks", {}).items():
+        for judge, found in numbers["judges"].items():
+            for mode in metrics.MODES:
+                column = f"{mode}_accuracy, judged by {judge}"
+                extra.setdefault(column, {})[name] = found.get(f"{mode}_judged_accuracy")
+    for name, numbers in sections.get("reports", {}).get("benchmarks", {}).items():
+        for metric, value in numbers["scopes"].get("both", {}).get("all", {}).items():
+            extra.setdefault(metric, {})[name] = value
+    return [
+        {**row, **{column: values.get(row["benchmark"]) for column, values in extra.items()}}
+        for row in table
+    ]
 
 
 def to_csv(table: Sequence[Row]) -> str:
     """The leader board as CSV with a header; what does not apply is empty.
 
     Args:
-      table: From `make`.
+      table: From `make`, at least one row.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
     return text.getvalue()
@@ -81,6 +100,7 @@ def to_markdown(table: Sequence[Row], published: Mapping[str, Mapping[str, float
         *BASELINES.values(),
         "differ",
         *(name.replace("_", " ") for name in FAILURES),
+        *(name for name in table[0] if name not in COLUMNS),
     )
     lines_ = [
         pages.markdown_row(heads),
@@ -169,7 +189,8 @@ def _cells(row: Row) -> list[Any]:
         f"{row[name]} ({pages.percent(row[f'{name}_share'])})" if row[name] is not None else None
         for name in FAILURES
     ]
-    cells = [*counts, *accuracies, *baselines, row["disagreements"], *failures]
+    extra = [pages.number(row[name]) for name in row if name not in COLUMNS]
+    cells = [*counts, *accuracies, *baselines, row["disagreements"], *failures, *extra]
     return [row["model"], row["benchmark"], *("" if cell is None else cell for cell in cells)]
 
 

@@ -7,10 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from PIL import Image
-
 from lingshu_jax.common import pages
-from lingshu_jax.data import images
 from lingshu_jax.eval import (
     benchmark,
     compat,
@@ -19,36 +16,45 @@ from lingshu_jax.eval import (
     leaderboard,
     metrics,
     report_page,
+    report_published,
+    report_sections,
+    report_viewer,
+    sections,
 )
 
-MOST_CARDS = 48  # answers shown of one benchmark
+MOST_CARDS = 48  # answers that stand in the page where its script does not run
+LEAST_CARDS = 4  # of each benchmark
 MOST_OF_A_STATUS = 4  # of each way of failing, shown first of all
+_BAR = (4.0, 124.0)  # where bars begin and how long 100 % is, as drawn in report_parts
+
+Row = Mapping[str, Any]
+Samples = Mapping[str, Sequence[benchmark.Sample]]
 
 
 def write(
     output_dir: pathlib.Path,
     summary: Mapping[str, Any],
     *,
-    rows: Mapping[str, Sequence[Mapping[str, Any]]],
-    samples: Mapping[str, Sequence[benchmark.Sample]],
+    rows: Mapping[str, Sequence[Row]],
+    samples: Samples,
     published: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """Writes the report and the leader-board files of an evaluation.
+    """Writes the report and the leader-board files of an evaluation, with all its sections.
 
     Args:
       output_dir: Its folder.
       summary: The content of summary.json.
       rows: Scored rows by benchmark.
-      samples: Their samples, for the images.
+      samples: Their samples, for the images; what cannot be read any more is not shown.
       published: Accuracy in percent by model, for each benchmark that has some.
+
+    Raises:
+      UserError: If the folder holds a section that is unknown.
     """
-    cards = {
-        name: make_cards(rows[name], {sample.id: sample for sample in samples[name]})
-        for name in summary["benchmarks"]
-    }
-    page = render(summary, cards=cards, published=published)
+    found = sections.read(output_dir)
+    page = render(summary, rows=rows, samples=samples, published=published, found=found)
     folder.write_text(output_dir / "report.html", page)
-    table = leaderboard.make(summary)
+    table = leaderboard.make(summary, found)
     folder.write_text(output_dir / "leaderboard.json", json.dumps(table, indent=1) + "\n")
     folder.write_text(output_dir / "leaderboard.csv", leaderboard.to_csv(table))
     folder.write_text(output_dir / "leaderboard.md", leaderboard.to_markdown(table, published))
@@ -57,20 +63,39 @@ def write(
 def render(
     summary: Mapping[str, Any],
     *,
-    cards: Mapping[str, Sequence[Mapping[str, Any]]],
+    rows: Mapping[str, Sequence[Row]],
+    samples: Samples,
     published: Mapping[str, Mapping[str, float]],
+    found: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """The HTML page; whatever a model or a data set says is escaped.
 
     Args:
       summary: The content of summary.json.
-      cards: Results of `make_cards` by benchmark.
+      rows: As in `write`.
+      samples: As in `write`.
       published: As in `write`.
+      found: Contents of sections by name.
+
+    Raises:
+      UserError: If a section is unknown.
     """
-    template = pages.environment(report_page.TEMPLATES).get_template("page.html")
+    parts = report_sections.parts(found)
+    fragments = {f"sections/{part.name}": part.template for part in parts}
+    environment = pages.environment({**report_page.TEMPLATES, **fragments})
+    environment.globals |= {"x_of": x_of, "ends_of": ends_of}
     settings = summary["settings"]
-    return template.render(
+    rows = {name: rows[name] for name in summary["benchmarks"]}
+    most = max(MOST_CARDS // len(rows), LEAST_CARDS)
+    first = {
+        name: choose([row["strict"]["status"] for row in found_rows], most)
+        for name, found_rows in rows.items()
+    }
+    pictures = report_viewer.collect(rows, samples, first=first)
+    script = report_viewer.script()
+    return environment.get_template("page.html").render(
         model=summary["model"],
+        summary=summary,
         settings={name: value for name, value in settings.items() if value},
         limit=settings.get("limit"),
         blind=settings.get("blind"),
@@ -83,87 +108,71 @@ def render(
         modes=metrics.MODES,
         open_metrics=compat.OPEN_METRICS,
         reasons=compat_reasons.REASONS,
-        cards=cards,
-        published=beside_published(summary, published),
+        published=report_published.table(
+            summary, published, report_published.judged(summary, rows, found.get("judge", {}))
+        ),
+        sections=parts,
+        absent=report_sections.absent(found, summary),
+        total=sum(map(len, rows.values())),
+        cards=make_cards(rows, first, pictures),
+        pictures=pictures,
+        packed=report_viewer.pack(rows, samples, pictures),
+        script=script,
+        policy=pages.script_policy(script),
     )
 
 
-def beside_published(
-    summary: Mapping[str, Any], published: Mapping[str, Mapping[str, float]]
-) -> dict[str, Any]:
-    """Our accuracies and the published ones, in percent.
-
-    Args:
-      summary: The content of summary.json.
-      published: As in `write`.
-
-    Returns:
-      `benchmarks` that have published numbers, and by model in `rows` a number for each of them,
-      None where there is none, ours first; empty if nothing is published.
-    """
-    names = [name for name in summary["benchmarks"] if published.get(name)]
-    rows = {
-        f"{summary['model']}, {mode}": [
-            None if accuracy is None else round(100 * accuracy, 1)
-            for accuracy in (summary["benchmarks"][name][f"{mode}_accuracy"] for name in names)
-        ]
-        for mode in metrics.MODES
-    }
-    for model in dict.fromkeys(model for name in names for model in published[name]):
-        rows[model] = [published[name].get(model) for name in names]
-    return {"benchmarks": names, "rows": rows} if names else {}
-
-
 def make_cards(
-    rows: Sequence[Mapping[str, Any]], samples: Mapping[str, benchmark.Sample]
+    rows: Mapping[str, Sequence[Row]],
+    chosen: Mapping[str, Sequence[int]],
+    pictures: report_viewer.Pictures,
 ) -> list[dict[str, Any]]:
-    """Answers to show, with their images as data: some of each failure, then evenly spaced.
+    """Answers that stand in the page itself, with their images as data.
 
     Args:
-      rows: Scored rows.
-      samples: By id.
+      rows: Scored rows by benchmark.
+      chosen: Places of rows by benchmark.
+      pictures: Those of the page.
     """
     return [
-        {"row": rows[i], "pictures": thumbnails(samples[rows[i]["id"]])}
-        for i in choose([row["strict"]["status"] for row in rows])
+        {
+            "benchmark": name,
+            "row": rows[name][place],
+            "pictures": pictures.addresses(name, place),
+        }
+        for name, places in chosen.items()
+        for place in places
     ]
 
 
-def choose(statuses: Sequence[str]) -> list[int]:
-    """Which rows to show: at most MOST_CARDS places, ascending.
+def choose(statuses: Sequence[str], most: int = MOST_CARDS) -> list[int]:
+    """Which rows stand in the page itself: some of each failure, then evenly; ascending places.
 
     Args:
       statuses: The strict status of every row.
+      most: So many, or as many as there are ways of failing, if these are more.
     """
     shown = set()
+    of_a_status = MOST_OF_A_STATUS if most >= MOST_CARDS else 1
     for failure in metrics.FAILURES:
         places = [i for i, status in enumerate(statuses) if status == failure]
-        shown.update(places[:MOST_OF_A_STATUS])
-    room = min(MOST_CARDS - len(shown), len(statuses))
+        shown.update(places[:of_a_status])
+    room = min(most - len(shown), len(statuses))
     shown.update(i * len(statuses) // room for i in range(room))
     return sorted(shown)
 
 
-def thumbnails(sample: benchmark.Sample) -> list[str]:
-    """The images of a prompt as small pictures in the form of data addresses.
+def x_of(share: float | None) -> float:
+    """Where a share stands on a bar, in the units of its drawing; an unknown one at 0."""
+    start, length = _BAR
+    return round(start + length * (share or 0.0), 1)
+
+
+def ends_of(intervals: Sequence[Sequence[float | None]]) -> tuple[float, float] | None:
+    """The outer ends of several intervals; None where none is known.
 
     Args:
-      sample: The question.
-
-    Raises:
-      UserError: If one does not decode.
+      intervals: Each with two ends, which may be None.
     """
-    return [pages.thumbnail(picture) for picture in _pictures(sample)]
-
-
-def _pictures(sample: benchmark.Sample) -> list[Image.Image]:
-    """The images of a prompt; a video is shown by its first frame."""
-    pictures = []
-    for part in sample.media:
-        value = part[part["type"]]
-        if part["type"] == "video":
-            visual = tuple(value) if isinstance(value, list) else value
-            pictures.append(next(images.open_frames(visual)))
-        else:
-            pictures.append(images.open_image(value))
-    return pictures
+    known = [end for interval in intervals for end in interval if end is not None]
+    return (min(known), max(known)) if known else None

@@ -1,15 +1,18 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
 
+import base64
 import dataclasses
+import gzip
+import html
 import json
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from lingshu_jax.common import errors
-from lingshu_jax.eval import compare, compare_page, folder, runner, stats
+from lingshu_jax.common import errors, pages
+from lingshu_jax.eval import compare, compare_page, folder, report_viewer, runner, stats
 from tests.eval import evaluations
 
 SAMPLES = evaluations.yes_no(40, per_image=4)
@@ -71,7 +74,7 @@ def test_the_page_escapes_what_models_say(tmp_path, finish):
     said = ["yes" if text == "yes" else "<script>alert(1)</script>" for text in BETTER]
     result = compare.run(finish("a", BASE), finish("b", said), tmp_path / "c")
     page = (tmp_path / "c" / "compare.html").read_text()
-    assert "<script" not in page and "&lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
     assert "http://" not in page and "https://" not in page
     assert result["benchmarks"]["asked"]["strict"]["gained"] == 16
     assert "gained (12 of 16)" in page and "lost (4 of 4)" in page
@@ -218,3 +221,28 @@ def test_the_interval_is_clustered(tmp_path, finish):
     assert single["benchmarks"]["asked"]["strict"]["permutation_p"] == pytest.approx(
         stats.mcnemar(np.array([1.0] * 16 + [-1.0] * 4))
     )
+
+
+def unpacked(page):
+    """The columns that the page's script reads."""
+    packed = page.split('id="viewer-rows">')[1].split("</script>")[0]
+    return json.loads(gzip.decompress(base64.b64decode(packed)))["columns"]
+
+
+def test_the_page_has_all_pairs_of_answers(tmp_path):
+    samples = {"set": evaluations.yes_no(3), "letters": evaluations.choices("AB")}
+    first = {"set": ["yes", "no", "<script>alert(1)</script>"], "letters": ["A", "A"]}
+    second = {"set": ["yes", "yes", ""], "letters": ["B", "B"]}
+    for name, said in (("one", first), ("two", second)):
+        evaluations.finish(tmp_path / name, samples, said)
+    compare.run(tmp_path / "one", tmp_path / "two", tmp_path / "c")
+    page = (tmp_path / "c" / "compare.html").read_text()
+    columns = unpacked(page)
+    values = columns["response_2"]["values"]
+    shown = [values[i] for i in columns["response_2"]["index"]]
+    assert shown == [*second["set"], *second["letters"]]
+    assert columns["response"]["values"][columns["response"]["index"][2]] == first["set"][2]
+    assert pages.script_policy(report_viewer.script()) in html.unescape(page)
+    assert "<script>alert(1)</script>" not in page
+    assert 'href="#viewer?benchmark=set&amp;change=strict+gained"' in page
+    assert "pictures" not in columns and 'id="filter-verdict"' not in page

@@ -57,6 +57,24 @@ def test_one_benchmark_has_no_totals(summary):
     assert row["benchmark"] == "small"
 
 
+def test_judges_and_metrics_of_reports_add_columns(summary):
+    judged = {"compat_judged_accuracy": 0.5, "strict_judged_accuracy": None}
+    sections = {
+        "judge": {"benchmarks": {"small": {"judges": {"J": judged}}}},
+        "reports": {"benchmarks": {"reports": {"scopes": {"both": {"all": {"cider_ptb": 1.25}}}}}},
+    }
+    table = leaderboard.make(summary, sections)
+    names = ("compat_accuracy, judged by J", "strict_accuracy, judged by J", "cider_ptb")
+    assert all(tuple(row) == (*leaderboard.COLUMNS, *names) for row in table)
+    assert [table[0][name] for name in names] == [0.5, None, None]
+    assert [table[2][name] for name in names] == [None, None, 1.25]
+    (head, *rows) = csv.reader(io.StringIO(leaderboard.to_csv(table)))
+    assert tuple(head[-3:]) == names and rows[2][-1] == "1.25"
+    lines = leaderboard.to_markdown(table, PUBLISHED).splitlines()
+    assert lines[0].endswith("| cider_ptb |") and lines[2].endswith("| 0.5 | – | – |")
+    assert len({line.replace("\\|", "").count("|") for line in lines if line[:1] == "|"}) == 1
+
+
 def test_csv_reads_back(summary):
     table = leaderboard.make(summary)
     read = list(csv.DictReader(io.StringIO(leaderboard.to_csv(table))))
