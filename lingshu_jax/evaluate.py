@@ -30,6 +30,7 @@ from lingshu_jax.eval import (
     folder,
     medevalkit,
     metrics,
+    peers,
     reopening,
     runner,
 )
@@ -45,6 +46,7 @@ def run(
     *,
     options: registry.Options = registry.DEFAULTS,
     probes: probes_lib.Probes = probes_lib.NONE,
+    peer: str = peers.AUTO,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Evaluates with the settings' engine, or scores their prediction file.
@@ -54,6 +56,8 @@ def run(
       output_dir: Missing, empty, or begun with the same settings.
       options: Of the engine.
       probes: What is looked at besides.
+      peer: Row of `peers.PEERS` that says how the model is asked; `auto` finds it, `none` takes
+        none.
       overwrite: Deletes an earlier evaluation in `output_dir`.
 
     Returns:
@@ -67,7 +71,7 @@ def run(
         summary = runner.score_predictions(settings, output_dir, overwrite=overwrite)
         _add_sections(probes, settings, output_dir, _no_engine, part=runner.WHOLE)
         return summary
-    settings, make = _choose(settings, options)
+    settings, make = _choose(settings, options, peer)
     with make as make_engine:
         summary = runner.evaluate(
             settings, output_dir, make_engine, overwrite=overwrite, options=options
@@ -84,6 +88,7 @@ def run_part(
     score_failed: bool = False,
     options: registry.Options = registry.DEFAULTS,
     probes: probes_lib.Probes = probes_lib.NONE,
+    peer: str = peers.AUTO,
     overwrite: bool = False,
 ) -> dict[str, Any] | None:
     """As `run`, for one of several processes.
@@ -96,6 +101,7 @@ def run_part(
       score_failed: Questions that get no answer count as empty answers.
       options: As in `run`.
       probes: As in `run`; they begin once all processes have given their answers.
+      peer: As in `run`.
       overwrite: As in `run`.
 
     Returns:
@@ -105,7 +111,7 @@ def run_part(
       UserError: If an input cannot be used, or questions got no answer.
     """
     probes.validate(has_engine=True)
-    settings, make = _choose(settings, options)
+    settings, make = _choose(settings, options, peer)
     with _hosts(settings.engine, part) as found, make as make_engine:
         ours = dataclasses.replace(found, score_failed=score_failed)
         summary = runner.evaluate_part(
@@ -175,6 +181,7 @@ def define_flags() -> None:
     flags.DEFINE_float("repetition_penalty", 1.0, "Of tokens that occurred; 1 is off.")
     flags.DEFINE_integer("seed", 0, "Of sampled answers; question i takes seed + i.")
     flags.DEFINE_string("prompt", "direct", "direct, think: the think/answer form, or boxed.")
+    flags.DEFINE_string("peer", peers.AUTO, "How a model is asked: auto, none, or a row's name.")
     flags.DEFINE_boolean("overwrite", False, "Delete an earlier evaluation first.")
     flags.DEFINE_boolean("blind", False, "Replace every image by a grey one.")
     flags.DEFINE_integer("num_shards", None, "So many processes share the questions.")
@@ -217,6 +224,7 @@ def main(argv: list[str]) -> None:
                 score_failed=cli.flag("score_failed"),
                 options=options,
                 probes=probes,
+                peer=cli.flag("peer"),
                 overwrite=cli.flag("overwrite"),
             )
         if summary is not None and cli.flag("medevalkit_layout"):
@@ -318,10 +326,12 @@ def _part() -> answering.Part | None:
 
 
 def _choose(
-    settings: runner.Settings, options: registry.Options
+    settings: runner.Settings, options: registry.Options, wanted: str
 ) -> tuple[runner.Settings, contextlib.AbstractContextManager[Callable[[], protocol.Engine]]]:
     """The settings with all that decides answers, and what makes the engine and closes it."""
     choice = registry.choose(settings.engine, settings.model, options=options)
+    peer = peers.choose(wanted, choice)
+    choice = peers.apply(peer, choice)
     settings.validate()
     choice.check(settings.sampling)
 
@@ -330,7 +340,8 @@ def _choose(
         with contextlib.ExitStack() as stack:  # made once, for the probes too
             yield functools.cache(lambda: stack.enter_context(contextlib.closing(choice.make())))
 
-    return dataclasses.replace(settings, **choice.settings()), making()
+    found = {**choice.settings(), "peer": peers.describe(peer)}
+    return dataclasses.replace(settings, **found), making()
 
 
 @contextlib.contextmanager

@@ -165,6 +165,33 @@ def test_two_shards_and_what_they_print(repo, rows_file, tmp_path):
     assert (out / "medevalkit" / "rows" / "results.json").is_file()
 
 
+def test_a_services_model_is_asked_by_its_row(repo, rows_file, tmp_path):
+    """Without the row the service refuses every question."""
+    with bad_server.running() as server:
+        server.refused = bad_server.SERVICES["gpt-5"]
+        line = [sys.executable, "-m", "lingshu_jax.evaluate", "--engine=openai", "--model=gpt-5"]
+        line += [f"--base_url={server.url}", f"--benchmarks=rows:{rows_file}"]
+
+        def command(out, *more):
+            whole = [*line, f"--output_dir={tmp_path / out}", *more]
+            return subprocess.run(whole, cwd=repo, capture_output=True, text=True, check=False)
+
+        done = command("row")
+        assert done.returncode == 0, done.stderr
+        refused = command("none", "--peer=none")
+        assert refused.returncode == 2 and "status 400" in refused.stderr
+        changed = command("row", "--peer=none")
+        assert changed.returncode == 2 and "was made with peer = 'gpt-5: not" in changed.stderr
+        assert "--peer=gpt-6 is unknown" in command("other", "--peer=gpt-6").stderr
+    summary = json.loads((tmp_path / "row" / "summary.json").read_text())
+    said = "gpt-5: not sent: temperature, top_p, stop, seed"
+    assert summary["settings"]["peer"] == said
+    assert "GPT-5 takes no temperature" in " ".join(summary["remarks"])
+    manifest = json.loads((tmp_path / "row" / "manifest.json").read_text())
+    assert manifest["prompts"]["peer"] == said
+    assert said in (tmp_path / "row" / "report.html").read_text()
+
+
 def test_the_layout_of_a_finished_evaluation(run, predictions, tmp_path):
     out = tmp_path / "out"
     arguments = (f"--predictions={predictions}", "--benchmarks=vqa_rad", f"--output_dir={out}")

@@ -7,6 +7,7 @@ A choice is a JSON object of `choices`, without secrets; it is what the cache ke
 
 import json
 import math
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,23 @@ from lingshu_jax.common import errors
 from lingshu_jax.engines import ledger, protocol
 
 _SHOWN = 80  # characters of what makes no sense
+# What services say beside OpenAI's own stop and length, in small letters. Anthropic's words come
+# through some proxies; Google's for answers that it withholds come as they are
+# (HKUDS/Vibe-Trading#308).
+_REASONS: Mapping[str, protocol.FinishReason] = types.MappingProxyType(
+    {
+        "stop": "stop",
+        "end_turn": "stop",
+        "stop_sequence": "stop",
+        "length": "length",
+        "max_tokens": "length",
+        "model_context_window_exceeded": "length",
+    }
+)
+_FILTERS = (
+    *("content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content"),
+    *("spii", "image_safety", "image_prohibited_content", "image_recitation"),
+)
 _MOST_TOKENS = 1 << 53  # larger counts are no counts, and no floating-point numbers either
 
 
@@ -87,7 +105,11 @@ def usage(answer: Mapping[str, Any]) -> ledger.Usage | None:
     found = answer.get("usage")
     if not isinstance(found, dict):
         return None
-    told, written = found.get("prompt_tokens"), found.get("completion_tokens")
+    # In OpenAI's words or in Anthropic's; an answer of nothing may have no count.
+    told = found.get("prompt_tokens", found.get("input_tokens"))
+    written = found.get("completion_tokens", found.get("output_tokens"))
+    if written is None and type(told) is int and type(found.get("total_tokens")) is int:
+        written = found["total_tokens"] - told
     if not (type(told) is int and type(written) is int):
         return None
     if min(told, written) < 0 or max(told, written) > _MOST_TOKENS:
@@ -105,16 +127,20 @@ def completion(choice: Mapping[str, Any]) -> protocol.Completion:
       Refusal: If there is none and will be none.
       BadAnswer: If it makes no sense or broke off.
     """
-    message, reason = choice.get("message"), choice.get("finish_reason")
+    message, said = choice.get("message"), choice.get("finish_reason")
+    # Where nothing could be said, a message may be missing beside its reason.
+    message = {} if message is None and _is_filter(said) else message
     if not isinstance(message, dict):
         raise BadAnswer(f"message must be an object, got {_show(message)}")
-    if reason == "content_filter":
-        raise Refusal("the server's filter ended the answer (finish_reason content_filter)")
     text, refusal = message.get("content"), message.get("refusal")
-    if text is None and isinstance(refusal, str) and refusal:
+    if not text and isinstance(refusal, str) and refusal:
         raise Refusal(f"the model refuses to answer: {_show(refusal)}")
-    if reason not in ("stop", "length"):
-        raise BadAnswer(f"finish_reason must be stop or length, got {_show(reason)}")
+    reason = _finish_reason(said)
+    if reason is None:
+        raise BadAnswer(f"finish_reason must be stop or length, got {_show(said)}")
+    if text is None and reason == "length":
+        text = ""  # all tokens went into thoughts that are not shown
+    text = _joined(text) if isinstance(text, list) else text
     if not isinstance(text, str):
         raise BadAnswer(f"content must be a text, got {_show(text)}")
     tokens, logprobs = token_values(choice)
@@ -145,17 +171,19 @@ def delta(chunk: Mapping[str, Any]) -> protocol.Delta | None:
       chunk: A JSON object.
 
     Raises:
-      BadAnswer: If it makes no sense, or the filter ended the answer.
+      BadAnswer: If it makes no sense.
+      Refusal: If a filter ended the answer.
     """
     found = chunk.get("choices")
     if found == []:
         return None
     (choice,) = choices(chunk, 1)
-    message, reason = choice.get("delta"), choice.get("finish_reason")
+    message, said = choice.get("delta"), choice.get("finish_reason")
     if not isinstance(message, dict):
         raise BadAnswer(f"delta must be an object, got {_show(message)}")
-    if reason not in ("stop", "length", None):
-        raise BadAnswer(f"finish_reason must be stop or length, got {_show(reason)}")
+    reason = None if said is None else _finish_reason(said)
+    if said is not None and reason is None:
+        raise BadAnswer(f"finish_reason must be stop or length, got {_show(said)}")
     text = message.get("content")
     if not isinstance(text, str | None):
         raise BadAnswer(f"content must be a text, got {_show(text)}")
@@ -207,6 +235,29 @@ def logprob(entry: Any) -> float:
 def whole_text(text: str) -> str:
     """A text of whole characters; halves of them cannot be written to a file."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _is_filter(said: Any) -> bool:
+    """Whether a service withheld an answer; it may say more after a colon."""
+    return isinstance(said, str) and said.partition(":")[0].strip().lower() in _FILTERS
+
+
+def _finish_reason(said: Any) -> protocol.FinishReason | None:
+    """Why an answer ended, in our words; None where that makes no sense."""
+    if _is_filter(said):
+        line = " ".join(whole_text(said).split())[:_SHOWN]
+        raise Refusal(f"the server's filter ended the answer (finish_reason {line})")
+    return _REASONS.get(said.lower()) if isinstance(said, str) else None
+
+
+def _joined(parts: list[Any]) -> str | list[Any]:
+    """The texts of an answer in parts, thoughts left out; as it is where it makes no sense."""
+    if not all(isinstance(part, dict) for part in parts):
+        return parts
+    texts = [part.get("text") for part in parts if part.get("type") in ("text", "output_text")]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        return parts
+    return "".join(texts)
 
 
 def _field(value: Any, name: str) -> Any:

@@ -298,7 +298,8 @@ class OpenAIEngine:
         if self._cache is None:
             yield ""
             return
-        question = {"url": self.url, "body": body, "seed": seed if body["temperature"] else None}
+        is_random = body.get("temperature", 1.0) != 0  # where it is not sent, the service draws
+        question = {"url": self.url, "body": body, "seed": seed if is_random else None}
         key = answer_cache.digest(question)
         async with self._cache.asking(key):
             yield key

@@ -6,8 +6,9 @@ import dataclasses
 import os
 import pathlib
 import re
+import types
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 from lingshu_jax.common import errors
@@ -16,6 +17,10 @@ from lingshu_jax.engines import ledger, protocol
 # Which fields of a request a server knows. "openai": those of OpenAI's own API. "vllm": vLLM's
 # as well, which gives token ids and log-probabilities. "basic": older ones alone (`max_tokens`).
 Dialect = Literal["openai", "vllm", "basic"]
+# Fields of decoding that some models refuse, and what a request that lacks them may have asked for.
+UNSENDABLE: Mapping[str, tuple[Any, ...]] = types.MappingProxyType(
+    {"temperature": (0.0, 1.0), "top_p": (1.0,), "stop": ((),), "seed": ()}  # any seed
+)
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "none"  # sent to servers that ask for none
 _URL_VARIABLE = "OPENAI_BASE_URL"
@@ -33,6 +38,7 @@ class Options:
       base_url: Of the server, as http://localhost:8000/v1; "" is $OPENAI_BASE_URL, else OpenAI's.
       key_variable: The environment variable that holds the key.
       dialect: Which fields of a request it knows.
+      unsent: Of `UNSENDABLE`, those that the model refuses; it decodes as its service does then.
       timeout_seconds: For one try.
       max_retries: Further tries after a 408, 409, 429 or 5xx, a time-out or a broken connection.
       min_concurrency: Requests at a time are never fewer.
@@ -49,6 +55,7 @@ class Options:
     base_url: str = ""
     key_variable: str = KEY_VARIABLE
     dialect: Dialect = "openai"
+    unsent: tuple[str, ...] = ()
     timeout_seconds: float = 600.0
     max_retries: int = 5
     min_concurrency: int = 1
@@ -91,6 +98,10 @@ class Options:
         if self.dialect not in get_args(Dialect):
             allowed = ", ".join(get_args(Dialect))
             raise errors.UserError(f"dialect must be one of {allowed}, got {self.dialect!r}")
+        for name in self.unsent:
+            if name not in UNSENDABLE:
+                allowed = ", ".join(UNSENDABLE)
+                raise errors.UserError(f"unsent must be of {allowed}, got {name!r}")
         self.terms.validate()
 
 

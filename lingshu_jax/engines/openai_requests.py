@@ -41,6 +41,8 @@ class Prepared:
       body: Of the chat completion, but for `n` and, where there are samples, their seed.
       samples: Different answers to be had: one where nothing is random.
       seed: Of the first sample.
+      is_random: Whether answers are drawn: asked for, or because the model takes no temperature.
+      is_seeded: Whether the model takes a seed.
       prompt_tokens: The most that the prompt may be.
       new_tokens: The most that an answer may be.
     """
@@ -48,6 +50,8 @@ class Prepared:
     body: dict[str, Any]
     samples: int
     seed: int
+    is_random: bool
+    is_seeded: bool
     prompt_tokens: int
     new_tokens: int
 
@@ -59,7 +63,8 @@ class Prepared:
             seed plus i.
         """
         several = {"n": len(samples)} if len(samples) > 1 else {}
-        seed = {"seed": self.seed + samples[0]} if self.body["temperature"] else {}
+        is_told = self.is_random and self.is_seeded
+        seed = {"seed": self.seed + samples[0]} if is_told else {}
         return {**self.body, **several, **seed}
 
     def worst(self, samples: int) -> ledger.Usage:
@@ -80,12 +85,16 @@ def prepare(request: protocol.Request, *, model: str, options: openai_options.Op
     """
     sampling = request.sampling
     sampling.validate()
-    fields = sampling_fields(sampling, options.dialect)  # first: pictures take their time
+    # First: pictures take their time.
+    fields = sampling_fields(sampling, options.dialect, options.unsent)
     prompt = encode(request.messages, options)
+    is_random = bool(sampling.temperature) or "temperature" in options.unsent
     return Prepared(
         body={"model": model, "messages": prompt.messages, **fields},
-        samples=sampling.n if sampling.temperature else 1,
+        samples=sampling.n if is_random else 1,
         seed=sampling.seed,
+        is_random=is_random,
+        is_seeded="seed" not in options.unsent,
         prompt_tokens=prompt.tokens,
         new_tokens=sampling.max_new_tokens,
     )
@@ -134,20 +143,31 @@ def encode(conversation: Sequence[Mapping[str, Any]], options: openai_options.Op
 
 
 def sampling_fields(
-    sampling: protocol.SamplingParams, dialect: openai_options.Dialect
+    sampling: protocol.SamplingParams,
+    dialect: openai_options.Dialect,
+    unsent: Sequence[str] = (),
 ) -> dict[str, Any]:
     """How to decode, in the words of a dialect; `n` and the seed are not among them.
 
     Args:
       sampling: Valid.
       dialect: What the server knows.
+      unsent: As of `openai_options.Options`.
 
     Raises:
-      UserError: If a field is set that the dialect has no word for.
+      UserError: If a field is set that the dialect has no word for or the model does not take.
     """
+    for name in unsent:
+        value, allowed = getattr(sampling, name), openai_options.UNSENDABLE[name]
+        if allowed and value not in allowed:
+            raise errors.UserError(
+                f"{name} = {value} is refused by this model, which decodes as its service does; "
+                f"allowed is {allowed[-1]}"
+            )
     known: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
     if sampling.stop:
         known["stop"] = list(sampling.stop)
+    known = {name: value for name, value in known.items() if name not in unsent}
     if dialect == "vllm":
         return {
             **known,
@@ -169,7 +189,7 @@ def sampling_fields(
                 f"{name} = {value} means nothing to a server of dialect {dialect!r}; 'vllm' has it"
             )
     if sampling.top_p == 1:
-        del known["top_p"]  # some servers refuse both, even so
+        known.pop("top_p", None)  # some servers refuse both, even so
     longest = "max_completion_tokens" if dialect == "openai" else "max_tokens"
     return {**known, longest: sampling.max_new_tokens}
 

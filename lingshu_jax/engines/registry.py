@@ -8,14 +8,16 @@ An engine is imported when it is made: JAX takes its time, vLLM and openai may n
 import contextlib
 import dataclasses
 import hashlib
+import importlib.util
 import pathlib
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from absl import flags
 
 from lingshu_jax.common import cli, errors, hub
-from lingshu_jax.engines import cached, ledger, openai_options, protocol
+from lingshu_jax.engines import cached, ledger, openai_options, protocol, vllm_folders
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,8 @@ class Options:
       max_model_len: vLLM's longest prompt and answer together; 0 is the model's own.
       gpu_memory_utilization: Of a device's memory that vLLM takes; 0 is vLLM's own share.
       vllm_python: Interpreter of an environment that has vLLM, where a server is started and
-        asked; "" takes vLLM into this process.
+        asked; "" takes vLLM into this process, other architectures than Qwen2.5-VL to a server
+        in this environment.
       server: How a server is asked; its `max_images` is the one above.
     """
 
@@ -126,7 +129,8 @@ class Choice:
         if not ENGINES[self.name].has_folder:
             from lingshu_jax.engines import openai_requests
 
-            openai_requests.sampling_fields(sampling, self.options.server.dialect)
+            server = self.options.server
+            openai_requests.sampling_fields(sampling, server.dialect, server.unsent)
 
     def make(self) -> protocol.Engine:
         """Makes it; where the options name a cache, it is made when that lacks an answer.
@@ -141,7 +145,7 @@ class Choice:
         # What the model is called decides nothing; a longer context may cut an answer later.
         made_with = {name: value for name, value in self.settings().items() if name != "model"}
         made_with["max_model_len"] = self.options.max_model_len
-        made_with["is_served"] = bool(self.options.vllm_python)
+        made_with["is_served"] = _is_served(pathlib.Path(self.place), self.options)
         return cached.Cached(lambda: kind.make(self.place, self.options), folder, made_with)
 
 
@@ -283,7 +287,7 @@ def _make_jax(folder: str, options: Options) -> protocol.Engine:
 
 
 def _make_vllm(folder: str, options: Options) -> protocol.Engine:
-    from lingshu_jax.engines import vllm_engine, vllm_server
+    from lingshu_jax.engines import vllm_engine
 
     given = {
         "max_num_seqs": options.rows,
@@ -296,10 +300,26 @@ def _make_vllm(folder: str, options: Options) -> protocol.Engine:
         "max_model_len": options.max_model_len or None,
         "options": {name: value for name, value in given.items() if value},
     }
-    if not options.vllm_python:
+    if not _is_served(pathlib.Path(folder), options):
         return vllm_engine.VllmEngine.from_folder(pathlib.Path(folder), **arguments)
+    return _serve_vllm(pathlib.Path(folder), options, arguments)
+
+
+def _serve_vllm(
+    folder: pathlib.Path, options: Options, arguments: Mapping[str, Any]
+) -> protocol.Engine:
+    """vLLM's server, started for this engine alone, in another environment or in this one."""
+    from lingshu_jax.engines import vllm_server
+
+    python = options.vllm_python
+    if not python:
+        if importlib.util.find_spec("vllm") is None:
+            raise errors.UserError(
+                "vLLM is not installed: pip install 'lingshu-jax[vllm]', or give --vllm_python"
+            )
+        python = sys.executable
     with contextlib.ExitStack() as stack:
-        server = vllm_server.Server(pathlib.Path(folder), python=options.vllm_python, **arguments)
+        server = vllm_server.Server(folder, python=python, **arguments)
         stack.callback(server.close)
         asked = openai_options.Options(
             base_url=server.base_url,
@@ -309,6 +329,11 @@ def _make_vllm(folder: str, options: Options) -> protocol.Engine:
         )
         engine = _make_openai(server.model, dataclasses.replace(options, server=asked))
         return _WithServer(engine, stack.pop_all().close)
+
+
+def _is_served(folder: pathlib.Path, options: Options) -> bool:
+    """Whether vLLM answers as a server: always where the prompts are not those of our own model."""
+    return bool(options.vllm_python) or not vllm_folders.read_kind(folder).is_ours
 
 
 def _make_openai(model: str, options: Options) -> protocol.Engine:

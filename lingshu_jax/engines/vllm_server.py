@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shlex
 import signal
 import socket
@@ -27,13 +28,21 @@ from absl import logging
 
 import lingshu_jax
 from lingshu_jax.common import errors
-from lingshu_jax.engines import protocol, vllm_child, vllm_engine, vllm_weights
+from lingshu_jax.engines import (
+    protocol,
+    vllm_child,
+    vllm_engine,
+    vllm_folders,
+    vllm_weights,
+)
 from lingshu_jax.models import hf, sizes
 
 HOST = "127.0.0.1"  # nobody from outside: it asks for no key
 START_SECONDS, CALL_SECONDS, STOP_SECONDS = 900.0, 600.0, 30.0
 _POLL_SECONDS, _HEALTH_SECONDS = 0.5, 10.0
-_LOG_LINES = 3  # of its log, in an error
+_LOG_LINES, _SHOWN = 3, 400  # of its log, in an error
+_ELSEWHERE = "See root cause above"
+_CAUSE = re.compile(r"(\b\w+(?:Error|Exception): .*)")
 
 
 class Server:
@@ -63,12 +72,12 @@ class Server:
         """Starts the server and returns once it answers.
 
         Args:
-          folder: A Hugging Face folder; without weights where `size` and `dtype` are given and the
-            options have the load format `vllm_names.LATER`.
+          folder: A Hugging Face folder of any architecture that vLLM has; without weights where
+            `size` and `dtype` are given and the options have the load format `vllm_names.LATER`.
           python: The interpreter that has vLLM.
           dtype: To compute in; "" is what the weights are stored in.
           max_images: Requests with more are refused.
-          size: The model's; None reads it from the folder.
+          size: Of a model with live weights; None reads it from the folder.
           max_model_len: Tokens of prompt and answer together; None is the model's own context.
           has_live_weights: Whether `set_params` works. Everybody on this machine can then reach
             vLLM's routes for developers as well.
@@ -83,14 +92,19 @@ class Server:
         """
         if not folder.is_dir():
             raise errors.UserError(f"no folder {folder}: a Hugging Face folder is needed")
-        self._size = size or hf.read_config(folder)
-        self._dtype = jnp.dtype(dtype or vllm_engine.stored_dtype(folder, self._size))
+        vllm_folders.check(folder)
+        self._size, self._dtype = size, dtype
+        if has_live_weights:
+            self._size = size or hf.read_config(folder)
+            self._dtype = dtype or vllm_engine.stored_dtype(folder, self._size)
         self._has_live_weights, self._can_sleep = has_live_weights, can_sleep
         self.model, self.last_sync, self.skipped_sleeps = folder.absolute().name, None, 0
         self._port = _free_port()
         self.base_url = f"http://{HOST}:{self._port}/v1"
         arguments = {
-            **vllm_engine.engine_arguments(dtype=str(self._dtype), max_images=max_images),
+            **vllm_engine.engine_arguments(
+                dtype=self._dtype or vllm_folders.stored_dtype(folder), max_images=max_images
+            ),
             **(vllm_engine.LIVE_WEIGHTS if has_live_weights else {}),
             "model": str(folder.absolute()),
             "served_model_name": self.model,
@@ -128,7 +142,9 @@ class Server:
         """
         if not self._has_live_weights:
             raise errors.UserError("the vLLM server takes no weights: has_live_weights is False")
-        self.last_sync = vllm_weights.send(params, self._size, self, dtype=self._dtype)
+        assert self._size is not None, "read where weights are taken"
+        dtype = jnp.dtype(self._dtype)
+        self.last_sync = vllm_weights.send(params, self._size, self, dtype=dtype)
 
     def start_weight_update(self) -> None:
         """Lets the requests at work finish and keeps others waiting."""
@@ -268,8 +284,12 @@ class Server:
         log = self._files / "log"
         if not log.exists():
             return "the server is closed"
-        lines = log.read_text(errors="replace").splitlines()
-        return " | ".join([line.strip() for line in lines if line.strip()][-_LOG_LINES:])
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+        end = [line for line in lines if line][-_LOG_LINES:]
+        if _ELSEWHERE in " ".join(end):  # what a process of the server died of
+            causes = [line for line in lines if _CAUSE.search(line) and _ELSEWHERE not in line]
+            end = [_CAUSE.split(cause, maxsplit=1)[1][:_SHOWN] for cause in causes[-1:]] or end
+        return " | ".join(end)
 
 
 def _free_port() -> int:

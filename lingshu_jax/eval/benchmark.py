@@ -89,11 +89,19 @@ class Samples(list[Sample]):
 
 
 class Answer(NamedTuple):
-    """What a model said; `num_tokens` counts the stop token, 0 where it is not known."""
+    """What a model said.
+
+    Attributes:
+      response: What is scored.
+      finish_reason: "stop" or "length", or `answering.FAILED`.
+      num_tokens: The stop token included; 0 where it is not known.
+      thinking: What the model thought before it, where its marks are known (`peers.py`).
+    """
 
     response: str
     finish_reason: str
     num_tokens: int = 0
+    thinking: str = ""
 
 
 @runtime_checkable
@@ -146,6 +154,7 @@ def score(sample: Sample, answer: Answer, generator: random.Random | None = None
         "question": sample.question,
         "gold": sample.gold,
         "response": answer.response,
+        "thinking": answer.thinking,
         "finish_reason": answer.finish_reason,
         "compat": verdict.as_row(),
         "strict": {},
@@ -165,7 +174,7 @@ def score(sample: Sample, answer: Answer, generator: random.Random | None = None
         row["compat"]["correct"] = None
         return row
     strict = answers.judge(
-        answer.response,
+        _judged(answer),
         gold=sample.gold,
         answer_type=sample.answer_type,
         options=sample.options,
@@ -183,7 +192,13 @@ def score(sample: Sample, answer: Answer, generator: random.Random | None = None
 def _status(answer: Answer) -> answers_text.Status:
     """How an answer without a verdict failed, if it did: nothing, cut off, or a refusal."""
     read = answers.extract(
-        answer.response, answer_type="report", finish_reason=answer.finish_reason
+        _judged(answer), answer_type="report", finish_reason=answer.finish_reason
     )
     is_long = len(answer.response) > LONGEST_REFUSAL
     return "ok" if read.status == "refusal" and is_long else read.status
+
+
+def _judged(answer: Answer) -> str:
+    """What the strict rules read: a thought that was cut off is one without an end."""
+    is_cut = bool(answer.thinking) and not answer.response and answer.finish_reason == "length"
+    return "<think>" if is_cut else answer.response

@@ -27,6 +27,7 @@ from lingshu_jax.eval import (
     folder,
     manifest,
     overview,
+    peers,
     predictions,
     question_formats,
     scoring,
@@ -59,6 +60,7 @@ class Settings:
       repetition_penalty: The same.
       seed: Of sampled answers; question i of a benchmark takes seed + i.
       prompt: One of `asking.PROMPTS`.
+      peer: What a row of `peers.PEERS` changes, as `peers.describe` says it; "" is nothing.
       blind: Every image grey.
       predictions: File of answers to score instead of generating; its digest is appended.
     """
@@ -80,6 +82,7 @@ class Settings:
     repetition_penalty: float = 1.0
     seed: int = 0
     prompt: str = "direct"
+    peer: str = ""
     blind: bool = False
     predictions: str = ""
 
@@ -200,6 +203,8 @@ def evaluate_part(
         return folder.read_summary(output_dir)
     data_dir = paths.local(settings.data_dir) if settings.data_dir else None
     loaded, remarks = load(settings, data_dir)
+    peer = peers.reopened(settings.peer)
+    remarks += peers.remarks(peer, settings.sampling)
     for remark in remarks:
         logging.warning("%s", remark)
     digests = {name: asking.digest(found.samples) for name, found in loaded.items()}
@@ -212,7 +217,9 @@ def evaluate_part(
         folder.begin(output_dir, made_with)
         manifest.note_session(output_dir, manifest.session(settings.engine, options, part.name))
 
-    form = answering.Form(prompt=settings.prompt, blind=settings.blind, sampling=settings.sampling)
+    form = answering.Form(
+        prompt=settings.prompt, blind=settings.blind, sampling=settings.sampling, peer=peer
+    )
     answerer = answering.Answerer(make_engine, begin, form=form, part=part)
     without = {}
     for name, found in loaded.items():
@@ -299,6 +306,7 @@ def finish(
         "sampling": dataclasses.asdict(settings.sampling),
         "prompts": {
             "form": settings.prompt,
+            "peer": settings.peer,
             "version": question_formats.VERSION,
             "sha256": {
                 name: asking.digest_prompts(found.samples, settings.prompt)

@@ -3,7 +3,8 @@
 """A chat server on this machine that misbehaves on purpose.
 
 A question is known by the last text of its last message. `plan` says how its tries are answered,
-one after the other; what is not planned is answered well, with the question itself.
+one after the other; what is not planned is answered well, with the question itself. `refused` makes
+it one of the services whose models do not take every field.
 """
 
 import collections
@@ -16,6 +17,19 @@ from collections.abc import Iterator
 from typing import Any
 
 MODEL = "model-a"
+# What services say of fields that a model does not take, by field.
+_FIXED = "Unsupported value: '{name}' does not support {value} with this model."
+_UNKNOWN = "Unsupported parameter: '{name}' is not supported with this model."
+_OLD = "`{name}` is deprecated for this model."
+_NO_FIELD = 'Invalid JSON payload received. Unknown name "{name}": Cannot find field.'
+SERVICES = {
+    "gpt-5": {
+        **dict.fromkeys(("temperature", "top_p"), _FIXED),
+        **dict.fromkeys(("max_tokens", "stop", "seed", "logprobs"), _UNKNOWN),
+    },
+    "claude-opus-4-7": dict.fromkeys(("temperature", "top_p", "top_k"), _OLD),
+    "gemini-3-pro": dict.fromkeys(("seed", "logprobs", "frequency_penalty"), _NO_FIELD),
+}
 # Between them the client waits half a second and more; a server may ask for less.
 SOON = {"retry-after-ms": "20"}
 
@@ -75,6 +89,7 @@ class Server(http.server.ThreadingHTTPServer):
       paid: Good answers that were sent whole, by question.
       most: The most requests at a time.
       limit: More at a time get a 429; 0 is no limit.
+      refused: Fields that get a 400, as of `SERVICES`.
     """
 
     daemon_threads = True
@@ -87,6 +102,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.keys: list[str] = []
         self.asked: collections.Counter[str] = collections.Counter()
         self.paid: collections.Counter[str] = collections.Counter()
+        self.refused: dict[str, str] = {}
         self.seconds = 0.0  # every good answer takes
         self.most = self.limit = self.now = 0
         self.lock = threading.Lock()
@@ -140,6 +156,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             act = planned.pop(0) if planned else Act(seconds=self.server.seconds)
             if self.server.limit and self.server.now > self.server.limit:
                 act = error(429, "too many")
+            for name in self.server.refused.keys() & body.keys():
+                said = self.server.refused[name].format(name=name, value=body[name])
+                act = error(400, said, param=name)
         try:
             self._perform(act, body, question)
         finally:

@@ -147,9 +147,74 @@ def test_a_piece_of_a_stream() -> None:
         {},
         {"choices": [{"delta": None}]},
         {"choices": [{"delta": {"content": 1}}]},
-        {"choices": [{"delta": {}, "finish_reason": "content_filter"}]},
+        {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]},
     ],
 )
 def test_a_piece_that_makes_no_sense(piece: dict[str, Any]) -> None:
     with pytest.raises(openai_answers.BadAnswer):
         openai_answers.delta(piece)
+
+
+def test_a_filter_may_end_a_stream() -> None:
+    piece = {"choices": [{"delta": {}, "finish_reason": "content_filter"}]}
+    with pytest.raises(openai_answers.Refusal, match="content_filter"):
+        openai_answers.delta(piece)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        *[(said, "stop") for said in ("stop", "STOP", "end_turn", "stop_sequence")],
+        *[(said, "length") for said in ("length", "max_tokens", "MAX_TOKENS")],
+    ],
+)
+def test_why_an_answer_ended_in_the_words_of_other_services(said: str, meant: str) -> None:
+    assert openai_answers.completion(choice(finish_reason=said)).finish_reason == meant
+    piece = {"choices": [{"delta": {"content": "a"}, "finish_reason": said}]}
+    found = openai_answers.delta(piece)
+    assert found is not None and found.finish_reason == meant
+
+
+@pytest.mark.parametrize(
+    "said", ["SAFETY", "RECITATION", "refusal", "content_filter: PROHIBITED_CONTENT"]
+)
+def test_what_a_service_withholds_is_a_refusal(said: str) -> None:
+    for message in ({"content": ""}, {"content": None}, {}, None):
+        with pytest.raises(openai_answers.Refusal, match=f"finish_reason {said}"):
+            openai_answers.completion(choice(finish_reason=said, message=message))
+    with pytest.raises(openai_answers.BadAnswer, match="message must be"):
+        openai_answers.completion(choice(message=None))
+
+
+def test_tokens_that_all_went_into_thoughts_leave_an_empty_answer() -> None:
+    cut = choice(message={"content": None}, finish_reason="length")
+    assert openai_answers.fault(cut) is None
+    found = openai_answers.completion(cut)
+    assert (found.text, found.finish_reason) == ("", "length")
+
+
+def test_an_answer_in_parts_is_its_texts() -> None:
+    parts = [
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "text", "text": "The answer "},
+        {"type": "text", "text": "is B"},
+    ]
+    assert openai_answers.completion(choice(message={"content": parts})).text == "The answer is B"
+    for odd in ([], [{"type": "thinking", "thinking": "hm"}], [{"type": "text", "text": 1}]):
+        with pytest.raises(openai_answers.BadAnswer, match="content must be a text"):
+            openai_answers.completion(choice(message={"content": odd}))
+
+
+@pytest.mark.parametrize(
+    ("said", "used"),
+    [
+        ({"input_tokens": 7, "output_tokens": 2}, (7, 2)),
+        ({"prompt_tokens": 7, "total_tokens": 9}, (7, 2)),
+        ({"prompt_tokens": 7, "completion_tokens": None, "total_tokens": 7}, (7, 0)),
+        ({"prompt_tokens": 7}, None),
+        ({"prompt_tokens": 7, "total_tokens": 3}, None),
+    ],
+)
+def test_usage_in_the_words_of_other_services(said: dict[str, Any], used: Any) -> None:
+    found = openai_answers.usage({"usage": said})
+    assert found == (ledger.Usage(*used) if used else None)

@@ -4,6 +4,8 @@
 
 import dataclasses
 import importlib
+import importlib.util
+import json
 import pathlib
 import shutil
 import subprocess
@@ -126,6 +128,40 @@ def test_vllm_of_another_environment_is_served(
     with pytest.raises(errors.UserError, match="no key"):
         registry.make("vllm", str(small_folder), options=options)
     assert ended == ["server"] * 2
+
+
+@pytest.mark.parametrize("python", ["", "python9"])
+def test_other_architectures_are_served_from_this_environment_or_another(
+    small_folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    python: str,
+) -> None:
+    given: dict[str, Any] = {}
+
+    class Server:
+        base_url, model = "http://127.0.0.1:9/v1", "hf"
+
+        def __init__(self, folder: pathlib.Path, **arguments: Any):
+            given.update(arguments, folder=folder)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(vllm_server, "Server", Server)
+    folder = shutil.copytree(small_folder, tmp_path / "llava")
+    config = {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava"}
+    (folder / "config.json").write_text(json.dumps(config))
+    options = registry.Options(vllm_python=python)
+    choice = registry.choose("vllm", str(folder), options=options)
+    assert choice.settings()["weights"]
+    if not python:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+        with pytest.raises(errors.UserError, match="vLLM is not installed: .* --vllm_python"):
+            choice.make()
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    choice.make().close()
+    assert (given["folder"], given["python"]) == (folder, python or sys.executable)
 
 
 def test_a_server_ends_although_its_engine_does_not() -> None:

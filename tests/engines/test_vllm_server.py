@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server that is started, given weights and ended; a stand-in for vLLM's, real processes."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -12,7 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from lingshu_jax.common import errors
 from lingshu_jax.engines import vllm_server
@@ -170,6 +173,32 @@ def test_it_does_not_outlive_a_killed_owner(
 def test_what_it_said_is_in_the_error(start: Start) -> None:
     with pytest.raises(errors.UserError, match=r"ended with code 3: loading \| ValueError: no mem"):
         start("dies")
+
+
+def test_what_one_of_its_processes_died_of_is_in_the_error(start: Start) -> None:
+    with pytest.raises(errors.UserError, match="with code 1: ValueError: no such layer$"):
+        start("dies inside")
+
+
+def test_any_architecture_is_served_but_not_with_live_weights(
+    place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(place))
+    folder = place / "other"
+    folder.mkdir()
+    config = {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava"}
+    (folder / "config.json").write_text(json.dumps(config))
+    safetensors.numpy.save_file({"a": np.zeros(2, np.float16)}, folder / "model.safetensors")
+    with vllm_server.Server(folder) as server:
+        arguments = vllm_stand_in.notes(place, "arguments")
+        assert server.model == "other"
+    assert arguments[arguments.index("--dtype") + 1] == "float16"
+    assert not [word for word in arguments if "remote" in word]
+    with pytest.raises(errors.UserError, match="model_type 'llava' is not known"):
+        vllm_server.Server(folder, has_live_weights=True)
+    (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoConfig": "c.C"}}))
+    with pytest.raises(errors.UserError, match="needs code of its repository, and none is run"):
+        vllm_server.Server(folder)
 
 
 @pytest.mark.parametrize("mode", ["silent", "mute"])

@@ -4,9 +4,9 @@
 
     python -m vllm.entrypoints.openai.api_server --port=N ...
 
-where `install` has put it. $STAND_IN says what is wrong with it: `dies`, `silent`, `mute`,
-`refuses`, `short` or `aborts`. Asked with ids it goes on with 1, 2, 3; its i-th sample has the
-log-probabilities -i, and pads of pictures stay single.
+where `install` has put it. $STAND_IN says what is wrong with it: `dies`, `dies inside` (a process
+of its own), `silent`, `mute`, `refuses`, `short` or `aborts`. Asked with ids it goes on with 1, 2,
+3; its i-th sample has the log-probabilities -i, and pads of pictures stay single.
 """
 
 import http.server
@@ -83,6 +83,10 @@ def main() -> None:
     """Serves until it is ended."""
     _note("arguments", "\n".join(sys.argv[1:]))
     mode = os.environ.get("STAND_IN")
+    if mode == "dies inside":
+        print("(Worker) ValueError: no such layer\nTraceback\nRuntimeError: Engine core ", end="")
+        print("initialization failed. See root cause above.\na warning", flush=True)
+        sys.exit(1)
     if mode == "dies":
         print("loading\nValueError: no memory", flush=True)
         sys.exit(3)

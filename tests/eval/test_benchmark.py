@@ -38,6 +38,7 @@ def test_a_row_has_every_field():
         "question": "Which?",
         "gold": "B",
         "response": "B",
+        "thinking": "",
         "finish_reason": "stop",
         "compat": {"correct": True, "kind": "choice"},
         "strict": {"correct": True, "status": "ok", "value": "B"},
@@ -194,3 +195,12 @@ def test_reasons_where_form_misleads_compat(runs, form, reason, count):
     asked, _ = runs[1]
     rows = benchmark.score_all(asked, [answer(form.format(one.gold)) for one in asked])
     assert metrics.summarise(list(rows))["reasons"] == {reason: count}
+
+
+@pytest.mark.parametrize("scoring", ["verdict", "report"])
+def test_a_thought_that_was_cut_off_is_truncated_and_one_that_led_nowhere_is_empty(scoring):
+    asked = sample(scoring=scoring)
+    cut = benchmark.score(asked, benchmark.Answer("", "length", 3, "hm"))
+    assert (cut["strict"]["status"], cut["response"], cut["thinking"]) == ("truncated", "", "hm")
+    for given in (benchmark.Answer("", "stop", 3, "hm"), benchmark.Answer("", "length", 3)):
+        assert benchmark.score(asked, given)["strict"]["status"] == "empty"

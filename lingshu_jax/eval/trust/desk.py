@@ -17,7 +17,7 @@ import tqdm
 
 from lingshu_jax.common import errors
 from lingshu_jax.engines import journal, protocol
-from lingshu_jax.eval import answering, asking, benchmark, folder, metrics, runner
+from lingshu_jax.eval import answering, asking, benchmark, folder, metrics, peers, runner
 
 Row = Mapping[str, Any]
 Change = Callable[[benchmark.Sample], benchmark.Sample]
@@ -136,6 +136,7 @@ class Desk:
             blind=self.settings.blind,
             sampling=self.settings.sampling,
             change=change,
+            peer=peers.reopened(self.settings.peer),
         )
         answerer = answering.Answerer(self._engine, _nothing, form=form, part=self._part)
         outcome = answerer.answer(f"{name} {probe}", samples, path)
