@@ -10,13 +10,17 @@ from data_tools import decontaminate as decontaminate_lib
 from data_tools import dedup_images as dedup_images_lib
 from data_tools import dedup_texts as dedup_texts_lib
 from data_tools import filters as filters_lib
+from data_tools import mixture as mixture_lib
+from data_tools import registry
+from data_tools.adapters import table
 from lingshu_jax.common import errors
-from lingshu_jax.data import sources
+from lingshu_jax.data import formats, sources, targets
 
 # What the rules of cleaning are for (arXiv 2506.07044, 2.1.4): captions of pictures, instructions
 # about pictures, or text alone.
 Kind = Literal["captions", "instructions", "text"]
 KINDS: tuple[Kind, ...] = ("captions", "instructions", "text")
+PUBLISHER = "publisher"  # a format word: that of the publisher's entry, else "messages"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -24,21 +28,63 @@ class CuratedSource(sources.Source):
     """A source and what curation has to know of it; where two hold the same, the first one stays.
 
     Attributes:
-      kind: A word of `KINDS`.
+      format: A word of `adapters.table.ADAPTERS` or of `readers.FORMATS`, or `PUBLISHER`.
+      kind: A word of `KINDS`; "" is the publisher's, or "instructions" without one. So is `group`.
       publisher: Key of the registry of sources, which has licence, terms and citation; "" is a
         source of the user's own.
+      fetch: Fetches an open set from the hub; `path` is then below what was fetched, "." all of it.
     """
 
-    kind: str = "instructions"
+    format: str = PUBLISHER
+    kind: str = ""
     publisher: str = ""
+    fetch: bool = False
+
+    def __post_init__(self) -> None:
+        """Takes from the publisher's entry what is not given."""
+        entry = registry.ENTRIES.get(self.publisher)
+        if self.format == PUBLISHER and not self.publisher:
+            self.format = "messages"
+        elif self.format == PUBLISHER and entry is not None:
+            self.format = entry.format
+        self.kind = self.kind or (entry.kind if entry else "instructions")
+        self.group = self.group or (entry.group if entry else "")
 
     def validate(self) -> None:
         """As `sources.Source.validate`."""
-        super().validate()
+        entry = registry.get(self.publisher) if self.publisher else None
+        if entry is not None and not self.format:
+            raise errors.UserError(
+                f"source {self.name!r}: {entry.title} has labels and no texts; rows have to be"
+                " written about it first"
+            )
+        if self.fetch and entry is None:
+            raise errors.UserError(f"source {self.name!r}: fetch needs a publisher")
+        if self.format in table.ADAPTERS:
+            self._validate_adapted()
+        else:
+            super().validate()
         if self.kind not in KINDS:
             raise errors.UserError(
                 f"source {self.name!r}: kind must be one of {', '.join(KINDS)}, got {self.kind!r}"
             )
+
+    def _validate_adapted(self) -> None:
+        """As the base class, for words that training does not know."""
+        if not self.name or not self.path:
+            raise errors.UserError(f"source {self.name!r} needs a name and a path")
+        self._validate_share()
+        for field, value, allowed in (
+            ("split", self.split, table.SPLITS),
+            ("media_newline", self.media_newline, formats.MEDIA_NEWLINES),
+            ("train_on", self.train_on, targets.TRAIN_ON),
+            *(("column", column, ()) for column in self.columns),
+        ):
+            if value not in allowed:
+                raise errors.UserError(
+                    f"source {self.name!r}: unknown {field} {value!r} of {self.format}; allowed: "
+                    f"{', '.join(allowed) or 'none'}"
+                )
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -55,6 +101,7 @@ class CurationConfig:
       dedup_images: Where a picture may occur once.
       dedup_texts: Which texts are nearly the same.
       decontaminate: Which benchmarks are kept out.
+      mixture: Which rows go to which mixture, and which are for validation.
     """
 
     sources: list[CuratedSource] = dataclasses.field(default_factory=list)
@@ -70,6 +117,7 @@ class CurationConfig:
     decontaminate: decontaminate_lib.Config = dataclasses.field(
         default_factory=decontaminate_lib.Config
     )
+    mixture: mixture_lib.Config = dataclasses.field(default_factory=mixture_lib.Config)
 
     def validate(self) -> None:
         """Raises UserError naming the field, its value and what is allowed."""
@@ -80,6 +128,11 @@ class CurationConfig:
             raise errors.UserError(f"two sources are named {', '.join(repeated)}")
         for source in self.sources:
             source.validate()
+            if source.train_on == "reasoning":  # shards say which messages are trained, no less
+                raise errors.UserError(
+                    f"source {source.name!r}: train_on must be all or last in a curation, got "
+                    "'reasoning': say so where the mixture is trained on"
+                )
         for name, smallest in (("rows_per_partition", 1), ("workers", 0), ("seed", 0)):
             value = getattr(self, name)
             if value < smallest:
@@ -88,6 +141,7 @@ class CurationConfig:
         self.dedup_images.validate(names)
         self.dedup_texts.validate()
         self.decontaminate.validate(names)
+        self.mixture.validate(names)
 
     @property
     def num_workers(self) -> int:

@@ -13,7 +13,17 @@ from typing import Any
 from absl import flags
 
 from data_tools import config as config_lib
-from data_tools import decontaminate, dedup_images, dedup_texts, engine, filters, ingest, steps
+from data_tools import (
+    decontaminate,
+    dedup_images,
+    dedup_texts,
+    engine,
+    filters,
+    ingest,
+    mixture,
+    release,
+    steps,
+)
 from lingshu_jax.common import cli, paths
 
 
@@ -25,7 +35,7 @@ def run(config: config_lib.CurationConfig, output: Path) -> dict[str, Any]:
       output: Folder; missing, empty, or of an earlier curation.
 
     Returns:
-      The content of summary.json: the steps with their counts.
+      The content of summary.json: the steps with their counts, and the rows of the mixtures.
 
     Raises:
       UserError: If the config or an input cannot be used.
@@ -35,7 +45,8 @@ def run(config: config_lib.CurationConfig, output: Path) -> dict[str, Any]:
     states = [ingest.run(config, run_)]
     for step in make_steps(config):
         states.append(steps.run_step(step, states[-1], run_))
-    summary = {"steps": [describe(state) for state in states]}
+    counts = [describe(state) for state in states]
+    summary = {"steps": counts, "mixtures": release.run(config, states, run_, counts)}
     steps.write_json(output / "summary.json", summary)
     return summary
 
@@ -51,6 +62,7 @@ def make_steps(config: config_lib.CurationConfig) -> list[steps.Step]:
         dedup_images.DedupImages(config.dedup_images, config.kinds),
         dedup_texts.DedupTexts(config.dedup_texts, config.kinds),
         decontaminate.Decontaminate(config.decontaminate),
+        mixture.Mix(config.mixture, tuple(config.kinds), config.seed),
     ]
 
 
@@ -87,6 +99,10 @@ def main(argv: list[str]) -> None:
         summary = run(cli.flag("config"), output)
     for step in summary["steps"]:
         print(f"{step['name']}: {step['in']:,} rows in, {step['out']:,} out")
+    for name, found in summary["mixtures"].items():
+        rows = ", ".join(f"{count:,} {split}" for split, count in found["rows"].items())
+        absent = f"; absent: {', '.join(found['absent'])}" if found["absent"] else ""
+        print(f"mixture {name}: {rows or 'no rows'}{absent}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""The first step: rows of every source, in any format that training reads, as partitions.
+"""The first step: rows of every source, in its publisher's layout or a format, as partitions.
 
 What a reader refuses is dropped with its reason. Nothing is decoded here: a picture is its file's
 name, or the bytes that were embedded in its row.
@@ -16,7 +16,7 @@ from typing import Any
 from absl import logging
 
 from data_tools import config as config_lib
-from data_tools import examples, steps
+from data_tools import examples, source_rows, steps
 from data_tools import rows as rows_lib
 from lingshu_jax.data import sources
 
@@ -56,7 +56,7 @@ def settings(config: config_lib.CurationConfig) -> dict[str, Any]:
     """
     found = []
     for source in config.sources:
-        files = sources.row_files(source, config.root)
+        files = source_rows.row_files(source, config.root)
         stats = [(file.name, file.stat().st_size) for file in files]
         found.append({**dataclasses.asdict(source), "files": stats})
     return {"sources": found, "rows_per_partition": config.rows_per_partition}
@@ -67,7 +67,7 @@ def _read(config: config_lib.CurationConfig, folder: Path, name: str) -> None:
     place, _, source_name = name.partition("-")
     source = config.sources[int(place)]
     number = 0
-    stream = iter(sources.stream(source, config.root))
+    stream = iter(source_rows.stream(source, config.root))
     while chunk := list(itertools.islice(stream, config.rows_per_partition)):
         partition = f"{name}-{number:05d}{rows_lib.SUFFIX}"
         if not (folder / steps.ROWS / partition).is_file():

@@ -198,7 +198,7 @@ def define_flags() -> None:
     flags.DEFINE_boolean("overconfidence", False, "The same on pictures that show nothing.")
     flags.DEFINE_string("hallucination", "", "Table of pictures and findings: ask for each.")
     flags.DEFINE_string("contamination", "", "Fingerprints of training data to look for.")
-    flags.DEFINE_integer("probe_limit", None, "The six above take the first questions alone.")
+    flags.DEFINE_integer("probe_limit", None, "Probes take so many questions, drawn.")
     flags.DEFINE_string("weights_dir", "", "Models of the metrics of reports.")
     flags.DEFINE_string("metrics_python", "", "Interpreter that has what these models need.")
 

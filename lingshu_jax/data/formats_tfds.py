@@ -7,7 +7,8 @@
 The columns are `messages` (JSON text, or a sequence of role and content), or `question` and
 `answer`; `image` or `images`, `video` (a sequence of images), `id`, `options`, `answer_type`.
 Images stand where the text has tags, else in front of the question with nothing between. Labels
-become their names. Images stay encoded, as they lie in the file.
+become their names. Images stay encoded, as they lie in the file. Beside `messages`, `meta_json` may
+hold the row's other columns as a JSON object, as mixtures of curation have it.
 """
 
 import json
@@ -19,6 +20,7 @@ from lingshu_jax.common import errors
 from lingshu_jax.data import formats, formats_media, formats_messages, formats_rl
 
 FEATURES = "features.json"
+META = "meta_json"
 COLUMNS = ("id", "messages", "question", "answer", "image", "images", "video")
 COLUMNS += formats_rl.GOLD_COLUMNS
 Convert = Callable[[Any], Any]
@@ -40,11 +42,13 @@ def read_tfds(path: Path, options: formats.Options) -> Iterator[formats.Record |
     def parse(row: formats.Row) -> tuple[formats.Messages, dict[str, Any]]:
         said = _conversation(row)
         tagged = formats_messages.with_tags(said, _media(row), newline=options.media_newline)
-        gold: dict[str, Any] = {}
         if row.get("messages") is None:
-            gold = formats_rl.gold_of(row.get("answer"), row, row["question"])
-            tagged.append({"role": "assistant", "content": gold["answer"]})
-        return formats_messages.canonical(tagged, files), {**formats.without(row, *COLUMNS), **gold}
+            meta = formats_rl.gold_of(row.get("answer"), row, row["question"])
+            tagged.append({"role": "assistant", "content": meta["answer"]})
+        else:
+            meta = _other_columns(row)
+        left = formats.without(row, *COLUMNS, *([META] if row.get("messages") is not None else []))
+        return formats_messages.canonical(tagged, files), {**left, **meta}
 
     for line, value in _values(folder, options.split):
         row_id = f"{folder.parent.name}/{options.split}:{line}"
@@ -161,7 +165,20 @@ def _messages(raw: Any) -> list[dict[str, Any]]:
     return raw
 
 
+def _other_columns(row: formats.Row) -> dict[str, Any]:
+    raw = row.get(META)
+    if raw is None:
+        return {}
+    try:
+        found = json.loads(raw)
+    except (TypeError, ValueError) as error:
+        raise formats.RowError(f"{META} holds broken JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise formats.RowError(f"{META} must hold an object, got {type(found).__name__}")
+    return found
+
+
 def _media(row: formats.Row) -> dict[str, list[Any]]:
     images = [*formats_media.as_list(row.get("image")), *formats_media.as_list(row.get("images"))]
-    video = row.get("video")
-    return {"image": images, "video": [] if video is None else [video]}
+    frames = formats_media.as_list(row.get("video"))
+    return {"image": images, "video": [frames] if frames else []}

@@ -158,7 +158,8 @@ row.strict.correct else 'bad' }}">{{ "right" if row.strict.correct else "wrong" 
 <tr><th scope="row">{{ name }}</th>{% for _, key in columns[1:] %}
 <td{% if key == "holm_p" and numbers.holm_p is defined and numbers.holm_p is not none
 and numbers.holm_p < likely %} class="{{ 'good' if numbers.difference > 0 else 'bad' }}"{% endif %}>
-{{ count(name, numbers, mode, key) if key in ("gained", "lost") else cell(numbers, key) }}</td>{% endfor %}</tr>
+{{ count(name, numbers, mode, key) if key in ("gained", "lost") else cell(numbers, key) }}</td>
+{% endfor %}</tr>
 {% endfor %}
 </table></div>
 {% endfor %}

@@ -1,6 +1,6 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an evaluation holds besides verdicts: OUTPUT_DIR/sections/NAME.json, a part of the report each.
+"""What an evaluation holds besides verdicts: OUTPUT_DIR/sections/NAME.json, parts of the report.
 
 A file is written whole and in the end, so that one that is there is complete.
 """

@@ -136,6 +136,17 @@ def test_bad_rows_are_refused_with_the_reason(tmp_path):
     assert {row.row_id for row in refused} == {f"bad/train:{i}" for i in (1, 2, 3, 4)}
 
 
+def test_other_columns_stand_in_an_object_beside_the_messages(tmp_path):
+    said = json.dumps([{"role": "user", "content": "?"}, {"role": "assistant", "content": "b"}])
+    rows = [{"messages": said, "meta_json": text} for text in ('{"answer": "b"}', "[]", "{")]
+    columns = features("messages", "meta_json", images=False)
+    found = read(prepare(tmp_path, "kept", columns, {"train": rows}))
+    assert [row.meta for row in found if isinstance(row, formats.Record)] == [{"answer": "b"}]
+    reasons = sorted(row.reason for row in found if isinstance(row, formats.Refusal))
+    assert reasons[0].startswith("meta_json holds broken JSON")
+    assert reasons[1] == "meta_json must hold an object, got list"
+
+
 def test_a_damaged_record_is_refused_alone(questions, tmp_path):
     folder = tmp_path / "questions" / "1.0.0"
     shutil.copytree(questions, folder)

@@ -108,7 +108,9 @@ def test_a_curation_counts_every_step(data, tmp_path):
         ("dedup_images", 1, 1),
         ("dedup_texts", 1, 1),
         ("decontaminate", 1, 1),
+        ("mixture", 1, 1),
     ]
+    assert summary["mixtures"] == {"all": {"rows": {"train": 1}, "absent": []}}
     assert summary["steps"][1]["by_source"]["pictures"]["dropped"] == {"blank": 5}
 
 

@@ -123,7 +123,9 @@ def _describe(outcomes: Sequence[str], kind: Kind) -> dict[str, Any]:
         "share": share,
         "interval": list(metrics.wilson(counts["correct"], total)),
         "target": LEAST[kind] if kind in LEAST else MOST[kind],
-        "met": share >= LEAST[kind] if kind in LEAST else share <= MOST[kind],
+        # Who gives no verdict at all meets nothing.
+        "met": counts["failed"] < total
+        and (share >= LEAST[kind] if kind in LEAST else share <= MOST[kind]),
     }
 
 

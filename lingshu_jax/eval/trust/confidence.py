@@ -280,8 +280,6 @@ def remarks(desk: desk_lib.Desk) -> list[str]:
             f"The evaluation asked with --prompt={desk.settings.prompt}. Probabilities are those "
             "of the direct prompt: behind another one the first token is not the answer."
         )
-    if desk.limit is not None:
-        found.append(f"Only the first {desk.limit} questions of each benchmark were asked.")
     return found
 
 

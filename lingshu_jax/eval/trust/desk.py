@@ -9,6 +9,7 @@ killed probe goes on where it was and a finished one is not asked again.
 import contextlib
 import dataclasses
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ Row = Mapping[str, Any]
 Change = Callable[[benchmark.Sample], benchmark.Sample]
 Make = Callable[[benchmark.Sample], protocol.ScoreRequest]
 SCORES = "scores"
+SEED = 0  # of the questions that are drawn under a limit: data sets may be sorted by answer
 
 
 class Desk:
@@ -31,7 +33,7 @@ class Desk:
     Attributes:
       output_dir: Its folder.
       settings: What it was made with.
-      limit: A probe takes only the first questions of a benchmark; None takes all.
+      limit: A probe takes only so many questions of a benchmark, drawn with `SEED`; None takes all.
       reasons: By benchmark and probe, why questions could not be scored, by id.
     """
 
@@ -93,7 +95,8 @@ class Desk:
         Args:
           name: Of the benchmark.
         """
-        return self._loaded[name].samples[: self.limit]
+        samples = self._loaded[name].samples
+        return [samples[place] for place in self._places(name)]
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The scored rows of the same questions.
@@ -101,7 +104,8 @@ class Desk:
         Args:
           name: Of the benchmark.
         """
-        return folder.read_samples(self.output_dir / name)[: self.limit]
+        rows = folder.read_samples(self.output_dir / name)
+        return [rows[place] for place in self._places(name)]
 
     def ask(
         self,
@@ -186,6 +190,13 @@ class Desk:
             key: entry["reason"] for key, entry in found.items() if "reason" in entry
         }
         return {key: entry["logprobs"] for key, entry in found.items() if "logprobs" in entry}
+
+    def _places(self, name: str) -> Sequence[int]:
+        """Which questions of a benchmark are taken, in its order."""
+        every = range(len(self._loaded[name].samples))
+        if self.limit is None or self.limit >= len(every):
+            return every
+        return sorted(random.Random(SEED).sample(every, self.limit))
 
     def _begin(self, path: Path, samples: Sequence[benchmark.Sample], *, prompt: str) -> None:
         path.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ class Probes:
       overconfidence: The same on pictures that show nothing of what is asked.
       hallucination: Table of pictures and findings; "" is none.
       contamination: Fingerprints of training data; "" is none.
-      probe_limit: Probes take the first questions of a benchmark alone; None is all.
+      probe_limit: So many questions of a benchmark, drawn; None is all.
       weights_dir: Models of the metrics of reports; "" is none.
       metrics_python: Interpreter of an environment with what these need; "" is this one.
     """
@@ -115,7 +115,9 @@ def run(probes: Probes, desk: desk_lib.Desk) -> list[str]:
     for call in _pending(probes, desk.output_dir):
         content = call.run(desk)
         if content is not None:
-            sections.write(desk.output_dir, call.name, {MADE_WITH: call.made_with, **content})
+            remarks = [*_limit_remarks(call), *content.get("remarks", ())]
+            found = {MADE_WITH: call.made_with, **content, "remarks": remarks}
+            sections.write(desk.output_dir, call.name, found)
             written.append(call.name)
     return written
 
@@ -188,6 +190,14 @@ def _calls_of_the_model(probes: Probes) -> Iterator[_Call]:
         table = paths.fetched(probes.hallucination)
         run_on = functools.partial(hallucination.run, table=table)
         yield _Call(hallucination.NAME, {"table": manifest.digest_file(table)}, run_on)
+
+
+def _limit_remarks(call: _Call) -> list[str]:
+    """A sentence if not all questions were asked; a table of findings says that of its images."""
+    limit = call.made_with.get("probe_limit")
+    if limit is None or call.name == hallucination.NAME:
+        return []
+    return [f"At most {limit} questions of each benchmark were asked, drawn with a fixed seed."]
 
 
 def _has_reports(output_dir: Path) -> bool:

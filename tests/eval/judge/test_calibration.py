@@ -41,7 +41,7 @@ def test_a_fair_judge_meets_every_target(tmp_path):
         (scripts.always("correct"), ["shuffled", "injected"]),
         (scripts.always("incorrect"), ["gold", "other_form"]),
         (scripts.always("ungradable"), ["gold", "other_form"]),
-        (lambda prompt: "no JSON", ["gold", "other_form"]),
+        (lambda prompt: "no JSON", ["gold", "other_form", "shuffled", "injected"]),
     ],
 )
 def test_a_judge_that_does_not_look_misses_targets(tmp_path, says, missed):

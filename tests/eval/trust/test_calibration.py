@@ -348,7 +348,6 @@ def test_unscored_questions_and_limits_are_told(tmp_path):
     assert content["benchmarks"]["b"]["n"] == 3
     assert content["benchmarks"]["b"]["left_out"] == {confidence.UNSCORED: 1}
     assert content["remarks"] == [
-        "Only the first 4 questions of each benchmark were asked.",
         "b: 1 questions have no log-probabilities, such as 'c1': no scores.",
     ]
 

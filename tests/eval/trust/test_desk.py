@@ -148,10 +148,13 @@ def test_parts_wait_for_each_other(evaluated):
     assert len(second.score("small", "scores", samples, ask_letters)) == 6
 
 
-def test_a_limit_takes_the_first_questions(evaluated):
-    desk = make_desk(evaluated, Scoring(), limit=2)
-    assert [s.id for s in desk.samples("small")] == ["r0", "r1"]
-    assert [row["id"] for row in desk.rows("small")] == ["r0", "r1"]
+def test_a_limit_draws_questions_that_are_the_same_each_time(evaluated):
+    desks = [make_desk(evaluated, Scoring(), limit=3) for _ in range(2)]
+    drawn = [[sample.id for sample in desk.samples("small")] for desk in desks]
+    assert drawn[0] == drawn[1] == sorted(set(drawn[0])) and len(drawn[0]) == 3
+    assert drawn[0] != ["r0", "r1", "r2"], "data sets may be sorted by answer"
+    desk = desks[0]
+    assert [row["id"] for row in desk.rows("small")] == drawn[0]
     assert len(desk.whole().rows("small")) == 6
     with pytest.raises(errors.UserError, match="--probe_limit must be >= 1, got 0"):
         make_desk(evaluated, Scoring(), limit=0)
