@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
+from data_tools import embedding_models, similar_pictures, steps
 from data_tools import rows as rows_lib
-from data_tools import steps
 from lingshu_jax.common import errors, paths
 from lingshu_jax.data import fingerprints
 from lingshu_jax.eval import benchmark, catalog
@@ -48,12 +48,17 @@ class Config:
         report as not looked at.
       pairs_only: Sources of which a row goes only if picture and question are both of one
         question of a benchmark.
+      similar: Cosine of vectors, above 0 and up to 1, from which a picture is told as a suspect
+        (`similar_pictures.py`); 0 looks at none.
+      drop_similar: Suspects go, but those of `pairs_only`.
     """
 
     benchmarks: str = "all"
     data_dir: str = ""
     require_all: bool = False
     pairs_only: tuple[str, ...] = ()
+    similar: float = 0.0
+    drop_similar: bool = False
 
     def validate(self, sources: Sequence[str]) -> None:
         """Raises UserError if a source is named that is none, or a benchmark is unknown.
@@ -67,6 +72,10 @@ class Config:
                     f"config.decontaminate.pairs_only names {name!r}; the sources are "
                     f"{', '.join(sources)}"
                 )
+        if not 0 <= self.similar <= 1:
+            raise errors.UserError(
+                f"config.decontaminate.similar must be 0 to 1, got {self.similar}"
+            )
         if self.benchmarks:
             catalog.choose(self.benchmarks, None)
 
@@ -104,9 +113,11 @@ class Decontaminate:
 
     Attributes:
       config: Against what.
+      embedding: What embeds pictures, where `config.similar` asks for it.
     """
 
     config: Config
+    embedding: embedding_models.Config = dataclasses.field(default_factory=embedding_models.Config)
     name: str = "decontaminate"
 
     def settings(self) -> dict[str, Any]:
@@ -115,17 +126,32 @@ class Decontaminate:
             **dataclasses.asdict(self.config),
             "image": fingerprints.image_version(),
             "text": fingerprints.TEXT_VERSION,
+            "vectors": embedding_models.version(self.embedding) if self.config.similar else "",
         }
 
     def plan(self, source: Path, folder: Path, run: steps.Run) -> None:
         """Reads the benchmarks and keeps their keys."""
-        del source, run
+        if self.config.similar:
+            if not self.embedding.is_on:
+                raise errors.UserError(
+                    "config.decontaminate.similar needs config.embeddings.weights"
+                )
+            similar_pictures.plan(
+                source,
+                folder,
+                run,
+                self.embedding,
+                benchmarks=self.config.benchmarks,
+                data_dir=self.config.data_dir,
+                threshold=self.config.similar,
+            )
         if not (folder / INDEX).is_file():
             steps.write_json(folder / INDEX, make_index(self.config)._asdict())
 
     def apply(self, rows: Sequence[rows_lib.Row], folder: Path, part: str) -> steps.Outcome:
         """As of `steps.Step`."""
         index = read_index(folder)
+        suspects = similar_pictures.read(folder, part) if self.config.similar else {}
         kept, dropped = [], []
         shared: collections.Counter[str] = collections.Counter()
         for row in rows:
@@ -135,11 +161,15 @@ class Decontaminate:
                 is_shared = any(hit.rule == PICTURE for hit in hits)
                 hits = [hit for hit in hits if hit.rule == PAIR]
                 row = row.knowing(**{SHARED: True}) if is_shared else row
+            elif self.config.drop_similar and row.id in suspects and not hits:
+                hits = [Hit(similar_pictures.REASON, suspects[row.id][0])]
             if hits:
                 dropped.append(rows_lib.Dropped.of(row, hits[0].rule, f"of {hits[0].question}"))
             else:
                 kept.append(row)
         steps.write_json(folder / FOUND / f"{Path(part).stem}.json", dict(shared))
+        if self.config.similar:
+            similar_pictures.write_kept(folder, part, suspects, kept)
         return steps.Outcome(kept, dropped)
 
 
@@ -210,7 +240,8 @@ def summarise(folder: Path) -> dict[str, Any]:
 
     Returns:
       `looked_at`: questions by benchmark; `missing`; `by_benchmark`: dropped rows by rule and
-      source; `shared_pictures` by source, of rows that stay; `examples`, some of each rule.
+      source; `shared_pictures` by source, of rows that stay; `suspects`, of rows that stay, as
+      `similar_pictures.summarise`; `examples`, some of each rule.
     """
     index = read_index(folder / steps.PLAN)
     by_benchmark: dict[str, dict[str, collections.Counter[str]]] = {}
@@ -232,6 +263,7 @@ def summarise(folder: Path) -> dict[str, Any]:
             for name, rules in sorted(by_benchmark.items())
         },
         "shared_pictures": dict(sorted(shared.items())),
+        "suspects": similar_pictures.summarise(folder / steps.PLAN),
         "examples": dict(examples),
     }
 

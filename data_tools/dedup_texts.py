@@ -183,4 +183,4 @@ def _bands(threshold: float, num_perm: int) -> tuple[int, int]:
 
 def _read_signatures(file: Path, wanted: pyarrow.Array) -> list[dict[str, Any]]:
     table = parquet.read_table(file)
-    return table.filter(compute.is_in(table["row"], value_set=wanted)).to_pylist()
+    return table.filter(compute.field("row").isin(wanted)).to_pylist()

@@ -9,6 +9,9 @@ imported, and is the only one that imports it.
 import gc
 import importlib
 import os
+import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -16,7 +19,13 @@ from typing import Any, Literal
 from lingshu_jax.common import errors
 
 Runner = Literal["local", "ray"]
-_QUIET = {"DO_NOT_TRACK": "true", "SCARF_NO_ANALYTICS": "true", "DAFT_ANALYTICS_ENABLED": "0"}
+QUIET = {
+    "DO_NOT_TRACK": "true",
+    "SCARF_NO_ANALYTICS": "true",
+    "DAFT_ANALYTICS_ENABLED": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+_LOOK_SECONDS = 0.1  # how soon a process notices that it was left alone
 
 
 def start(runner: Runner, *, address: str = "") -> None:
@@ -24,25 +33,40 @@ def start(runner: Runner, *, address: str = "") -> None:
 
     Args:
       runner: "local": processes of this machine; "ray": a cluster.
-      address: Of the cluster, as ray://head:10001; "" starts one on this machine.
+      address: Of the cluster, as head:6379 or ray://head:10001; "" starts one on this machine,
+        which ends with this process. The nodes of a cluster have this package installed and find
+        the same folders under the same names.
 
     Raises:
-      UserError: If a library is not installed.
+      UserError: If a library is not installed, or there is no cluster.
     """
     daft = load()
     if runner == "local":
         daft.set_runner_native()
         return
     try:
-        importlib.import_module("ray")
+        ray: Any = importlib.import_module("ray")
     except ModuleNotFoundError as error:
         raise errors.UserError("ray is missing: pip install 'lingshu-jax[ray]'") from error
-    daft.set_runner_ray(address=address or None)
+    try:
+        # "local": whatever cluster RAY_ADDRESS names is not meant.
+        ray.init(address or "local", **_ray_options(is_here=not address))
+    except ConnectionError as error:
+        raise errors.UserError(f"--ray_address={address}: no cluster answers there") from error
+    daft.set_runner_ray(noop_if_initialized=True)
+
+
+def _ray_options(*, is_here: bool) -> dict[str, Any]:
+    """What a cluster is told; one that is there has a dashboard or not as it likes."""
+    names = [*QUIET, *(name for name in ("PYTHONPATH",) if name in os.environ)]
+    told = {name: os.environ[name] for name in names} | {"DAFT_PROGRESS_BAR": "0"}
+    options: dict[str, Any] = {"runtime_env": {"env_vars": told}}
+    return options | ({"include_dashboard": False} if is_here else {})
 
 
 def load() -> Any:
     """The library, which is told first to send nothing home."""
-    os.environ.update(_QUIET)
+    os.environ.update(QUIET)
     try:
         return importlib.import_module("daft")
     except ModuleNotFoundError as error:
@@ -78,15 +102,25 @@ def _map(work: Callable[[str], Any], names: Sequence[str], workers: int) -> list
     daft = load()
     # One at a time needs no process, whose start takes a second or two.
     worker = daft.cls(_Worker, use_process=workers > 1, max_concurrency=workers)
+    # On a cluster the parent is one of its processes.
+    owner = os.getpid() if daft.get_or_infer_runner_type() == "native" else None
     table = daft.from_pydict({"name": list(names)}).into_batches(1)
-    return table.with_column("error", worker(work).run(daft.col("name"))).to_pydict()["error"]
+    run = worker(work, owner).run
+    return table.with_column("error", run(daft.col("name"))).to_pydict()["error"]
 
 
 class _Worker:
-    """What a process does; its method is declared when the library is there."""
+    """What a process does; its method is declared when the library is there.
 
-    def __init__(self, work: Callable[[str], Any]):
+    The library's processes outlive a parent that is killed until their partition is done. A rerun
+    would meet them at the same files, so they end with it.
+    """
+
+    def __init__(self, work: Callable[[str], Any], owner: int | None):
         self._work = work
+        if owner != os.getpid():
+            parent = os.getppid() if owner is None else owner
+            threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
     def run(self, name: str) -> str:
         """Does the work; a user's error comes back as its text, for it crosses processes."""
@@ -95,3 +129,10 @@ class _Worker:
         except errors.UserError as error:
             return str(error)
         return ""
+
+
+def _end_with(parent: int) -> None:
+    """Kills this process as soon as its parent is another one than that."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -90,7 +90,7 @@ def plan(
     found = candidates([folder / KEYS / part for part in parts])
     drops = _once(check(found) if check else found)
     for part in parts:
-        ours = drops.filter(compute.equal(drops["part"], part)).drop_columns(["part"])
+        ours = drops.filter(compute.field("part") == part).drop_columns(["part"])
         rows_lib.write_table(folder / DROPS / part, ours.cast(DROPS_SCHEMA))
     steps.write_json(folder / DONE, {"dropped": drops.num_rows})
 

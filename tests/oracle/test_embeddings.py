@@ -6,7 +6,6 @@ import importlib
 import io
 import json
 import pathlib
-import pickle
 import sys
 
 import numpy as np
@@ -97,6 +96,12 @@ def test_media_are_embedded_and_classified(weights):
     assert {guess.modality for guess in said.values()} <= set(modality_names.MODALITIES)
 
 
+def planted():
+    torch, file = importlib.import_module("torch"), io.BytesIO()
+    torch.save(Planted(), file)
+    return file.getvalue()
+
+
 def broken(weights, place, name, data):
     place.mkdir()
     for file in weights.iterdir():
@@ -117,15 +122,17 @@ class Planted:
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("open_clip_pytorch_model.bin", pickle.dumps(Planted())),
-        ("open_clip_config.json", b"{"),
-        ("tokenizer.json", b"{"),
-        ("config.json", None),  # then the tower is BERT base, which these tensors are not
+        ("open_clip_pytorch_model.bin", planted),
+        ("open_clip_config.json", lambda: b"{"),
+        ("tokenizer.json", lambda: b"{"),
+        # Then the tower is BERT base, which these tensors are not.
+        ("config.json", lambda: None),
     ],
+    ids=["pickle", "config", "tokenizer", "tower"],
 )
 def test_a_broken_folder_is_told_in_a_line(weights, tmp_path, monkeypatch, name, data):
     monkeypatch.chdir(tmp_path)
-    folder = broken(weights, tmp_path / "broken", name, data)
+    folder = broken(weights, tmp_path / "broken", name, data())
     with (
         pytest.raises(errors.UserError, match="config.embeddings.weights: .") as raised,
         embedding_models.opened(config(folder)),
