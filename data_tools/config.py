@@ -9,6 +9,7 @@ from typing import Literal
 from data_tools import decontaminate as decontaminate_lib
 from data_tools import dedup_images as dedup_images_lib
 from data_tools import dedup_texts as dedup_texts_lib
+from data_tools import deidentify as deidentify_lib
 from data_tools import filters as filters_lib
 from data_tools import mixture as mixture_lib
 from data_tools import registry
@@ -97,6 +98,7 @@ class CurationConfig:
       rows_per_partition: Rows that are worked on, and lost by a kill, together.
       workers: Processes at a time; 0 is one for each CPU.
       seed: Of every draw.
+      deidentify: What becomes of DICOM and NIfTI files, and of text in pictures.
       filters: What is left out.
       dedup_images: Where a picture may occur once.
       dedup_texts: Which texts are nearly the same.
@@ -109,6 +111,7 @@ class CurationConfig:
     rows_per_partition: int = 2000
     workers: int = 0
     seed: int = 0
+    deidentify: deidentify_lib.Config = dataclasses.field(default_factory=deidentify_lib.Config)
     filters: filters_lib.Config = dataclasses.field(default_factory=filters_lib.Config)
     dedup_images: dedup_images_lib.Config = dataclasses.field(
         default_factory=dedup_images_lib.Config
@@ -137,6 +140,7 @@ class CurationConfig:
             value = getattr(self, name)
             if value < smallest:
                 raise errors.UserError(f"config.{name} must be >= {smallest}, got {value}")
+        self.deidentify.validate()
         self.filters.validate()
         self.dedup_images.validate(names)
         self.dedup_texts.validate()

@@ -17,11 +17,13 @@ from data_tools import (
     decontaminate,
     dedup_images,
     dedup_texts,
+    deidentify,
     engine,
     filters,
     ingest,
     mixture,
     release,
+    scans,
     steps,
 )
 from lingshu_jax.common import cli, paths
@@ -42,8 +44,10 @@ def run(config: config_lib.CurationConfig, output: Path) -> dict[str, Any]:
     """
     config.validate()
     run_ = steps.Run(output=output, workers=config.num_workers)
-    states = [ingest.run(config, run_)]
-    for step in make_steps(config):
+    first, *others = make_steps(config, output)
+    assert isinstance(first, deidentify.Deidentify), "ingest needs it too"
+    states = [ingest.run(config, run_, first)]
+    for step in (first, *others):
         states.append(steps.run_step(step, states[-1], run_))
     counts = [describe(state) for state in states]
     summary = {"steps": counts, "mixtures": release.run(config, states, run_, counts)}
@@ -51,13 +55,16 @@ def run(config: config_lib.CurationConfig, output: Path) -> dict[str, Any]:
     return summary
 
 
-def make_steps(config: config_lib.CurationConfig) -> list[steps.Step]:
-    """The steps after the first, in their order.
+def make_steps(config: config_lib.CurationConfig, output: Path) -> list[steps.Step]:
+    """The steps after ingest, in their order.
 
     Args:
       config: Of the curation.
+      output: Its folder, which keeps the secret of its hashes.
     """
+    secret = scans.salt(output, config.deidentify.salt)
     return [
+        deidentify.Deidentify(config.deidentify, secret),
         filters.Filters(config.filters, config.kinds),
         dedup_images.DedupImages(config.dedup_images, config.kinds),
         dedup_texts.DedupTexts(config.dedup_texts, config.kinds),

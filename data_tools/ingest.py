@@ -16,7 +16,7 @@ from typing import Any
 from absl import logging
 
 from data_tools import config as config_lib
-from data_tools import examples, source_rows, steps
+from data_tools import deidentify, examples, source_rows, steps
 from data_tools import rows as rows_lib
 from lingshu_jax.data import sources
 
@@ -24,24 +24,28 @@ NAME = "ingest"
 REFUSED = "refused"  # by the reader; its reason is the detail
 
 
-def run(config: config_lib.CurationConfig, run_: steps.Run) -> steps.State:
+def run(
+    config: config_lib.CurationConfig, run_: steps.Run, cleaning: deidentify.Deidentify
+) -> steps.State:
     """Reads all sources that are not read yet.
 
     Args:
       config: Of the curation.
       run_: How work is spread.
+      cleaning: Makes pictures of DICOM and NIfTI files, so that no name of one reaches the disk.
 
     Raises:
       UserError: If a source cannot be read at all.
     """
-    state = steps.next_state(NAME, settings(config), steps.State(Path(), "", 0), run_.output)
+    given = {**settings(config), cleaning.name: cleaning.settings()}
+    state = steps.next_state(NAME, given, steps.State(Path(), "", 0), run_.output)
     names = [
         f"{place:03d}-{source.name}"
         for place, source in enumerate(config.sources)
         if not _marker(state.folder, place, source.name).is_file()
     ]
     logging.info("%s: %d of %d sources to read", NAME, len(names), len(config.sources))
-    run_.each(functools.partial(_read, config, state.folder), names)
+    run_.each(functools.partial(_read, config, cleaning, state.folder), names)
     return state
 
 
@@ -62,7 +66,12 @@ def settings(config: config_lib.CurationConfig) -> dict[str, Any]:
     return {"sources": found, "rows_per_partition": config.rows_per_partition}
 
 
-def _read(config: config_lib.CurationConfig, folder: Path, name: str) -> None:
+def _read(
+    config: config_lib.CurationConfig,
+    cleaning: deidentify.Deidentify,
+    folder: Path,
+    name: str,
+) -> None:
     """The partitions of one source; those that are there are left alone."""
     place, _, source_name = name.partition("-")
     source = config.sources[int(place)]
@@ -71,15 +80,16 @@ def _read(config: config_lib.CurationConfig, folder: Path, name: str) -> None:
     while chunk := list(itertools.islice(stream, config.rows_per_partition)):
         partition = f"{name}-{number:05d}{rows_lib.SUFFIX}"
         if not (folder / steps.ROWS / partition).is_file():
-            steps.commit(folder, partition, _outcome(chunk), given=len(chunk))
+            steps.commit(folder, partition, _outcome(chunk, cleaning), given=len(chunk))
         number += 1
     steps.write_json(_marker(folder, int(place), source_name), {"partitions": number})
 
 
-def _outcome(chunk: Sequence[sources.Example | sources.Dropped]) -> steps.Outcome:
+def _outcome(
+    chunk: Sequence[sources.Example | sources.Dropped], cleaning: deidentify.Deidentify
+) -> steps.Outcome:
     kept, dropped = [], []
-    for number, row in enumerate(chunk):
-        del number
+    for row in chunk:
         if isinstance(row, sources.Dropped):
             dropped.append(
                 rows_lib.Dropped(
@@ -92,7 +102,8 @@ def _outcome(chunk: Sequence[sources.Example | sources.Dropped]) -> steps.Outcom
             )
         else:
             kept.append(examples.from_example(row))
-    return steps.Outcome(kept, dropped)
+    made = cleaning.convert(kept)
+    return steps.Outcome(made.kept, [*dropped, *made.dropped])
 
 
 def _marker(folder: Path, place: int, name: str) -> Path:

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from data_tools.adapters import captions, conversations, questions, reports, small, texts
+from data_tools.adapters import (
+    captions,
+    conversations,
+    dicom_folder,
+    questions,
+    reports,
+    small,
+    texts,
+)
 from lingshu_jax.data import formats
 
 SPLITS = ("train",)  # adapters read what is for training
@@ -37,4 +45,5 @@ ADAPTERS: dict[str, Adapter] = {
     **reports.ADAPTERS,
     **texts.ADAPTERS,
     **small.ADAPTERS,
+    **dicom_folder.ADAPTERS,
 }

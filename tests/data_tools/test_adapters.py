@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from data_tools import config, ingest, source_rows, steps
+from data_tools import config, deidentify, ingest, source_rows, steps
 from data_tools.adapters import prompts, table
 from lingshu_jax.common import errors
 from lingshu_jax.common import prompts as common_prompts
@@ -444,7 +444,8 @@ def test_a_curation_reads_a_publishers_layout(tmp_path):
     ]
     settings = config.CurationConfig(sources=found, root=str(tmp_path / "data"), workers=1)
     settings.validate()
-    folder = ingest.run(settings, steps.Run(output=tmp_path / "out", workers=1)).folder
+    cleaning = deidentify.Deidentify(settings.deidentify, b"0" * 16)
+    folder = ingest.run(settings, steps.Run(output=tmp_path / "out", workers=1), cleaning).folder
     assert steps.read_counts(folder) == {
         "own": {"in": 1, "out": 1, "dropped": {}},
         "pmc": {"in": 2, "out": 1, "dropped": {"refused": 1}},

@@ -6,7 +6,7 @@ import json
 import pytest
 from PIL import Image
 
-from data_tools import config, curate, decontaminate, examples, ingest, rows, steps
+from data_tools import config, curate, decontaminate, deidentify, examples, ingest, rows, steps
 from lingshu_jax.common import errors
 from lingshu_jax.data import sources
 
@@ -46,7 +46,8 @@ def make_config(data, **changes):
 
 def read_in(settings, out, workers=1):
     settings.validate()
-    return ingest.run(settings, steps.Run(output=out, workers=workers)).folder
+    cleaning = deidentify.Deidentify(settings.deidentify, b"0" * 16)
+    return ingest.run(settings, steps.Run(output=out, workers=workers), cleaning).folder
 
 
 def read_all(folder):
@@ -104,6 +105,7 @@ def test_a_curation_counts_every_step(data, tmp_path):
     summary = curate.run(settings, tmp_path / "out")
     assert [(step["name"], step["in"], step["out"]) for step in summary["steps"]] == [
         ("ingest", 7, 6),
+        ("deidentify", 6, 6),
         ("filters", 6, 1),
         ("dedup_images", 1, 1),
         ("dedup_texts", 1, 1),
@@ -111,7 +113,7 @@ def test_a_curation_counts_every_step(data, tmp_path):
         ("mixture", 1, 1),
     ]
     assert summary["mixtures"] == {"all": {"rows": {"train": 1}, "absent": []}}
-    assert summary["steps"][1]["by_source"]["pictures"]["dropped"] == {"blank": 5}
+    assert summary["steps"][2]["by_source"]["pictures"]["dropped"] == {"blank": 5}
 
 
 @pytest.mark.parametrize(
