@@ -129,7 +129,7 @@ class Deidentify:
         return self._each(rows, scans_only=True)
 
     def _each(self, rows: Sequence[rows_lib.Row], *, scans_only: bool) -> steps.Outcome:
-        treat = functools.lru_cache(64)(self._treat)  # many rows may be about one picture
+        treat = functools.lru_cache(512)(self._treat)  # many rows may be about one picture
         kept, dropped = [], []
         for row in rows:
             if not row.media or FOUND in row.facts or (scans_only and not has_scan(row)):
