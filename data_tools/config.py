@@ -7,12 +7,14 @@ import os
 from typing import Literal
 
 from data_tools import decontaminate as decontaminate_lib
+from data_tools import dedup_embeddings as dedup_embeddings_lib
 from data_tools import dedup_images as dedup_images_lib
 from data_tools import dedup_texts as dedup_texts_lib
 from data_tools import deidentify as deidentify_lib
+from data_tools import embedding_models, modality_names, registry
 from data_tools import filters as filters_lib
 from data_tools import mixture as mixture_lib
-from data_tools import registry
+from data_tools import modality as modality_lib
 from data_tools.adapters import table
 from lingshu_jax.common import errors
 from lingshu_jax.data import formats, sources, targets
@@ -100,7 +102,10 @@ class CurationConfig:
       seed: Of every draw.
       deidentify: What becomes of DICOM and NIfTI files, and of text in pictures.
       filters: What is left out.
+      embeddings: What embeds pictures, for modality, near-duplicates and suspects.
+      modality: How the modality of a picture is found.
       dedup_images: Where a picture may occur once.
+      dedup_embeddings: Which pictures are crops of others, or have something laid over them.
       dedup_texts: Which texts are nearly the same.
       decontaminate: Which benchmarks are kept out.
       mixture: Which rows go to which mixture, and which are for validation.
@@ -113,8 +118,13 @@ class CurationConfig:
     seed: int = 0
     deidentify: deidentify_lib.Config = dataclasses.field(default_factory=deidentify_lib.Config)
     filters: filters_lib.Config = dataclasses.field(default_factory=filters_lib.Config)
+    embeddings: embedding_models.Config = dataclasses.field(default_factory=embedding_models.Config)
+    modality: modality_lib.Config = dataclasses.field(default_factory=modality_lib.Config)
     dedup_images: dedup_images_lib.Config = dataclasses.field(
         default_factory=dedup_images_lib.Config
+    )
+    dedup_embeddings: dedup_embeddings_lib.Config = dataclasses.field(
+        default_factory=dedup_embeddings_lib.Config
     )
     dedup_texts: dedup_texts_lib.Config = dataclasses.field(default_factory=dedup_texts_lib.Config)
     decontaminate: decontaminate_lib.Config = dataclasses.field(
@@ -142,7 +152,10 @@ class CurationConfig:
                 raise errors.UserError(f"config.{name} must be >= {smallest}, got {value}")
         self.deidentify.validate()
         self.filters.validate()
+        self.embeddings.validate()
+        self.modality.validate()
         self.dedup_images.validate(names)
+        self.dedup_embeddings.validate()
         self.dedup_texts.validate()
         self.decontaminate.validate(names)
         self.mixture.validate(names)
@@ -156,3 +169,14 @@ class CurationConfig:
     def kinds(self) -> dict[str, str]:
         """Kind of each source by name, in the order of trust."""
         return {source.name: source.kind for source in self.sources}
+
+    @property
+    def declared(self) -> dict[str, str]:
+        """The modality of each source whose publisher says that all its pictures are of one."""
+        entries = {
+            source.name: registry.get(source.publisher)
+            for source in self.sources
+            if source.publisher
+        }
+        words = {name: modality_names.of_word(e.modality) for name, e in entries.items()}
+        return {name: word for name, word in words.items() if word}

@@ -15,6 +15,7 @@ from absl import flags
 from data_tools import config as config_lib
 from data_tools import (
     decontaminate,
+    dedup_embeddings,
     dedup_images,
     dedup_texts,
     deidentify,
@@ -22,6 +23,7 @@ from data_tools import (
     filters,
     ingest,
     mixture,
+    modality,
     release,
     scans,
     steps,
@@ -66,11 +68,23 @@ def make_steps(config: config_lib.CurationConfig, output: Path) -> list[steps.St
     return [
         deidentify.Deidentify(config.deidentify, secret),
         filters.Filters(config.filters, config.kinds),
+        modality.Modality(config.modality, config.embeddings, config.declared),
         dedup_images.DedupImages(config.dedup_images, config.kinds),
+        *_embedding_steps(config),
         dedup_texts.DedupTexts(config.dedup_texts, config.kinds),
-        decontaminate.Decontaminate(config.decontaminate),
+        decontaminate.Decontaminate(config.decontaminate, config.embeddings),
         mixture.Mix(config.mixture, tuple(config.kinds), config.seed),
     ]
+
+
+def _embedding_steps(config: config_lib.CurationConfig) -> list[steps.Step]:
+    """The second look for duplicates, where pictures are embedded."""
+    if not config.dedup_embeddings.is_on(config.embeddings):
+        return []
+    step = dedup_embeddings.DedupEmbeddings(
+        config.dedup_embeddings, config.dedup_images, config.embeddings, config.kinds
+    )
+    return [step]
 
 
 def describe(state: steps.State) -> dict[str, Any]:

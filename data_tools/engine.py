@@ -10,6 +10,7 @@ import gc
 import importlib
 import os
 import signal
+import socket
 import threading
 import time
 import warnings
@@ -25,6 +26,7 @@ QUIET = {
     "DAFT_ANALYTICS_ENABLED": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+_CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 0.1  # how soon a process notices that it was left alone
 
 
@@ -48,18 +50,27 @@ def start(runner: Runner, *, address: str = "") -> None:
         ray: Any = importlib.import_module("ray")
     except ModuleNotFoundError as error:
         raise errors.UserError("ray is missing: pip install 'lingshu-jax[ray]'") from error
-    try:
-        # "local": whatever cluster RAY_ADDRESS names is not meant.
-        ray.init(address or "local", **_ray_options(is_here=not address))
-    except ConnectionError as error:
-        raise errors.UserError(f"--ray_address={address}: no cluster answers there") from error
+    if address:
+        _check(address)
+    # "local": whatever cluster RAY_ADDRESS names is not meant.
+    ray.init(address or "local", **_ray_options(is_here=not address))
     daft.set_runner_ray(noop_if_initialized=True)
+
+
+def _check(address: str) -> None:
+    """Refuses an address where nobody listens: Ray would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and host and port.isdigit()):
+        raise errors.UserError(f"--ray_address must be HOST:PORT or ray://HOST:PORT, got {address}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise errors.UserError(f"--ray_address={address}: no cluster answers there") from error
 
 
 def _ray_options(*, is_here: bool) -> dict[str, Any]:
     """What a cluster is told; one that is there has a dashboard or not as it likes."""
-    names = [*QUIET, *(name for name in ("PYTHONPATH",) if name in os.environ)]
-    told = {name: os.environ[name] for name in names} | {"DAFT_PROGRESS_BAR": "0"}
+    told = QUIET | {"DAFT_PROGRESS_BAR": "0"}
     options: dict[str, Any] = {"runtime_env": {"env_vars": told}}
     return options | ({"include_dashboard": False} if is_here else {})
 
@@ -100,10 +111,12 @@ def map_names(work: Callable[[str], Any], names: Sequence[str], *, workers: int)
 def _map(work: Callable[[str], Any], names: Sequence[str], workers: int) -> list[str]:
     """The errors of all names, "" where there is none."""
     daft = load()
-    # One at a time needs no process, whose start takes a second or two.
-    worker = daft.cls(_Worker, use_process=workers > 1, max_concurrency=workers)
     # On a cluster the parent is one of its processes.
     owner = os.getpid() if daft.get_or_infer_runner_type() == "native" else None
+    if owner is not None and workers == 1:
+        # Needs no process, whose start takes seconds; the library starts one even when told not to.
+        return list(map(_Worker(work, owner).run, names))
+    worker = daft.cls(_Worker, use_process=True, max_concurrency=workers)
     table = daft.from_pydict({"name": list(names)}).into_batches(1)
     run = worker(work, owner).run
     return table.with_column("error", run(daft.col("name"))).to_pydict()["error"]

@@ -21,7 +21,7 @@ from lingshu_jax.data import tokenizer as tokenizer_lib
 
 VERSION = "1"
 MASK = "[removed]"
-SHORTEST = 20  # characters: shorter texts have no language that can be told
+SHORTEST = 60  # characters: the language of shorter texts is guessed too often
 
 _AUTHOR = r"[A-Z][\w'\u2019-]+"
 _CITATION = re.compile(

@@ -163,7 +163,7 @@ class Filters:
         """Language and identifiers."""
         said = "\n".join(row.texts("assistant"))
         language = filter_texts.language(said)
-        if language is not None and self.config.languages and len(said) > 3 * filter_texts.SHORTEST:
+        if language is not None and self.config.languages:
             if language not in self.config.languages:
                 return rows_lib.Dropped.of(row, "language", language)
         spans = [

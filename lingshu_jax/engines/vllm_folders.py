@@ -62,7 +62,7 @@ def read_kind(folder: pathlib.Path) -> Kind:
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise errors.UserError(f"{folder} holds no config.json") from error
+        raise errors.UserError(f"{folder} has no config.json") from error
     except ValueError as error:
         raise errors.UserError(f"{path} is not JSON") from error
     if not isinstance(found, dict):

@@ -107,6 +107,7 @@ def test_a_curation_counts_every_step(data, tmp_path):
         ("ingest", 7, 6),
         ("deidentify", 6, 6),
         ("filters", 6, 1),
+        ("modality", 1, 1),
         ("dedup_images", 1, 1),
         ("dedup_texts", 1, 1),
         ("decontaminate", 1, 1),

@@ -13,7 +13,7 @@ from PIL import Image
 from lingshu_jax.common import errors
 from lingshu_jax.data import images
 from lingshu_jax.engines import protocol
-from lingshu_jax.eval import asking, benchmark, report
+from lingshu_jax.eval import asking, benchmark
 
 GREEDY = protocol.SamplingParams(max_new_tokens=1)
 
@@ -116,8 +116,3 @@ def test_the_prompts_of_a_benchmark_have_a_hash() -> None:
     samples = [sample(text="Is it?\nPlease answer the question concisely.")]
     assert len({asking.digest_prompts(samples, prompt) for prompt in asking.PROMPTS}) == 3
     assert asking.digest_prompts(samples, "direct") != asking.digest_prompts([], "direct")
-
-
-def test_pictures_in_memory_are_shown_in_reports(path: str) -> None:
-    from_file, from_memory = report.thumbnails(sample(path, png(30, 20)))
-    assert from_file == from_memory and from_file.startswith("data:image/")
