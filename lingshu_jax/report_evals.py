@@ -8,8 +8,8 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lingshu_jax.common import errors, paths
-from lingshu_jax.eval import benchmark, catalog, folder, report
+from lingshu_jax.common import errors, pages, paths
+from lingshu_jax.eval import benchmark, catalog, folder, pictures
 
 BEFORE, AFTER, BLIND = "before", "after", "blind"
 CARDS = 16  # questions shown of a benchmark
@@ -150,6 +150,6 @@ def _find_samples(name: str, settings: Row) -> Mapping[str, benchmark.Sample]:
 def _pictures(sample: benchmark.Sample | None) -> list[str]:
     """Thumbnails of a question's images; none where a file is not here any more."""
     try:
-        return report.thumbnails(sample) if sample else []
+        return [pages.thumbnail(pictures.shown(part)) for part in sample.media] if sample else []
     except errors.UserError:
         return []

@@ -123,6 +123,22 @@ def without(sample: benchmark.Sample) -> benchmark.Sample:
     return dataclasses.replace(sample, messages=tuple(messages))
 
 
+def shown(part: Part) -> Image.Image:
+    """The picture of a part of a message; a video is shown by its first frame.
+
+    Args:
+      part: An image or a video.
+
+    Raises:
+      UserError: If it does not decode.
+    """
+    source = visual(part)
+    if part["type"] == "video":
+        return next(images.open_frames(source))
+    assert not isinstance(source, tuple), "an image is one picture"
+    return images.open_image(source)
+
+
 def is_visual(part: Part) -> bool:
     """Whether a part of a message is an image or a video."""
     return part["type"] in ("image", "video")

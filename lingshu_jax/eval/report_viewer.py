@@ -17,7 +17,6 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lingshu_jax.common import errors, pages
-from lingshu_jax.data import images
 from lingshu_jax.eval import benchmark, metrics, pictures
 
 PICTURE_BYTES = 30_000_000  # of all pictures, as text in the page
@@ -131,13 +130,8 @@ class _Shelf:
 
 def _try_text(part: Part) -> str | None:
     """A small picture in base64; None if it cannot be read. A video is shown by its first frame."""
-    source = pictures.visual(part)
     try:
-        if part["type"] == "video":
-            picture = next(images.open_frames(source))
-        else:
-            assert not isinstance(source, tuple), "an image is one picture"
-            picture = images.open_image(source)
+        picture = pictures.shown(part)
     except errors.UserError:
         return None
     return base64.b64encode(pages.small(picture, FORM, side=SIDE, quality=QUALITY)).decode()

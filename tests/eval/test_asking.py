@@ -13,7 +13,7 @@ from PIL import Image
 from lingshu_jax.common import errors
 from lingshu_jax.data import images
 from lingshu_jax.engines import protocol
-from lingshu_jax.eval import asking, benchmark
+from lingshu_jax.eval import asking, benchmark, pictures
 
 GREEDY = protocol.SamplingParams(max_new_tokens=1)
 
@@ -116,3 +116,8 @@ def test_the_prompts_of_a_benchmark_have_a_hash() -> None:
     samples = [sample(text="Is it?\nPlease answer the question concisely.")]
     assert len({asking.digest_prompts(samples, prompt) for prompt in asking.PROMPTS}) == 3
     assert asking.digest_prompts(samples, "direct") != asking.digest_prompts([], "direct")
+
+
+def test_pictures_in_memory_are_shown_as_files_are(path: str) -> None:
+    from_file, from_memory = map(pictures.shown, sample(path, png(30, 20)).media)
+    assert from_file.tobytes() == from_memory.tobytes() and from_file.size == (30, 20)
