@@ -26,6 +26,7 @@ FORM = "WEBP"
 _GOLDEN = 0.6180339887498949  # places ordered by its multiples, modulo 1, are spread at any length
 
 _AT_ONCE = 128  # questions whose pictures are read together
+_READERS = 2  # threads, each with a decoded picture in memory
 _UNREADABLE, _NO_ROOM = -2, -1  # in place of places
 
 Row = Mapping[str, Any]
@@ -83,7 +84,7 @@ def collect(
     of_rows: dict[str, list[list[int]]] = {name: [[] for _ in rows[name]] for name in rows}
     shelf = _Shelf(budget)
     shown = unreadable = 0
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(asked), _AT_ONCE):
             some = asked[start : start + _AT_ONCE]
             shelf.read([part for _, _, media in some for part in media], pool)

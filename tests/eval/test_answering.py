@@ -328,8 +328,11 @@ def write_large(data: pathlib.Path, count: int) -> None:
 
 
 def test_pictures_are_decoded_one_by_one(tmp_path: pathlib.Path, repo: pathlib.Path) -> None:
-    """Many take as much memory as few, also as grey ones; the twin keeps what it decodes."""
-    count = 20
+    """Many take as much memory as few, also as grey ones; the twin keeps what it decodes.
+
+    The report decodes some at a time.
+    """
+    count = 60
     write_large(tmp_path / "data", count)
     done = subprocess.run(
         [sys.executable, "-c", PEAKS, tmp_path / "data", tmp_path, str(count)],
