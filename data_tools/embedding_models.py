@@ -12,12 +12,9 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 import json
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -28,14 +25,15 @@ from jaxtyping import Float, Float32
 from PIL import Image
 
 from data_tools import embedding_worker
-from lingshu_jax.common import errors, paths
+from lingshu_jax.common import errors, interpreters, paths
 from lingshu_jax.data import images
 
 STAND_IN = "random"
 PUBLISHED = "https://huggingface.co/microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
 _NEEDS = ("torch", "open_clip")
 _HOW = (
-    "python -m venv .venv-biomedclip; .venv-biomedclip/bin/pip install torch open_clip_torch "
+    "pip install 'lingshu-jax[biomedclip]', or python -m venv .venv-biomedclip; "
+    ".venv-biomedclip/bin/pip install torch open_clip_torch "
     "transformers; then config.embeddings.python = '.venv-biomedclip/bin/python'"
 )
 _SIDE, _DIM = 32, 128  # of the stand-in's pictures and vectors
@@ -142,17 +140,7 @@ def find_python(python: str = "") -> str:
     Raises:
       UserError: If it is none, or this one is meant and lacks them; says how to make one.
     """
-    if python:
-        if shutil.which(python) is None:
-            raise errors.UserError(f"no interpreter {python}; to make one: {_HOW}")
-        return python
-    lacking = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
-    if lacking:
-        raise errors.UserError(
-            f"embeddings need {' and '.join(lacking)}, which this environment has not: "
-            f"pip install 'lingshu-jax[biomedclip]', or {_HOW}"
-        )
-    return sys.executable
+    return interpreters.find(python, needs=_NEEDS, what="embeddings", how=_HOW)
 
 
 def fit(picture: Image.Image, side: int, interpolation: str) -> Image.Image:

@@ -9,7 +9,7 @@ name, or the bytes that were embedded in its row.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +108,3 @@ def _outcome(
 
 def _marker(folder: Path, place: int, name: str) -> Path:
     return folder / "sources" / f"{place:03d}-{name}.json"
-
-
-def partitions_of(folder: Path, place: int, name: str) -> Iterator[str]:
-    """The partitions of a source.
-
-    Args:
-      folder: Of a step.
-      place: Of the source in the config.
-      name: Of the source.
-    """
-    start = f"{place:03d}-{name}-"
-    return (part for part in rows_lib.names(folder / steps.ROWS) if part.startswith(start))

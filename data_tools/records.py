@@ -34,7 +34,7 @@ def features() -> Any:
     Raises:
       UserError: If it is not installed.
     """
-    tfds = library()
+    tfds = load_tfds()
     text, image = tfds.features.Text, tfds.features.Image
     return tfds.features.FeaturesDict(
         {
@@ -45,7 +45,7 @@ def features() -> Any:
     )
 
 
-def library() -> Any:
+def load_tfds() -> Any:
     """TensorFlow Datasets, without TensorFlow.
 
     Raises:

@@ -322,7 +322,7 @@ def _write_shard(folder: Path, target: Path, place: str) -> None:
 
 def _finish(folder: Path, target: Path, files: Sequence[str]) -> Made:
     """Writes what TFDS wants to know of the shards."""
-    tfds = records_lib.library()
+    tfds = records_lib.load_tfds()
     shards: dict[str, list[Shard]] = {}
     for file in files:
         split = file.partition("-")[2].partition(".")[0]

@@ -8,13 +8,11 @@ reason. Empty reports score 0 everywhere, by rule, and reach no model.
 """
 
 import dataclasses
-import importlib.util
 import json
 import math
 import os
 import pathlib
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +22,7 @@ from typing import Any
 from absl import logging
 
 import lingshu_jax
-from lingshu_jax.common import errors
+from lingshu_jax.common import errors, interpreters
 from lingshu_jax.engines import vllm_child
 from lingshu_jax.eval.report_metrics import radcliq
 from lingshu_jax.eval.report_metrics.worker import layout
@@ -124,17 +122,7 @@ def find_python(python: str = "") -> str:
     Raises:
       UserError: If it is none, or this one is meant and has no torch; says how to make one.
     """
-    if python:
-        if shutil.which(python) is None:
-            raise errors.UserError(f"no interpreter {python}; to make one: {_HOW}")
-        return python
-    lacking = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
-    if lacking:
-        raise errors.UserError(
-            f"the report metrics need {' and '.join(lacking)}, which this environment has not; "
-            f"to make another: {_HOW}"
-        )
-    return sys.executable
+    return interpreters.find(python, needs=_NEEDS, what="the report metrics", how=_HOW)
 
 
 def summarise(values: Mapping[str, Sequence[Any]], bleu2: Sequence[float]) -> dict[str, Any]:
