@@ -52,7 +52,7 @@ def test_no_code_of_a_repository_is_run(tmp_path: pathlib.Path, config: Any, lin
 
 
 def test_a_folder_without_a_config_is_none(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(errors.UserError, match=r"holds no config.json"):
+    with pytest.raises(errors.UserError, match=r"has no config.json"):
         vllm_folders.read_kind(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(errors.UserError, match=r"config.json is not JSON"):
