@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .PHONY: help demo test oracle goldens long check clean install
 
 PYTHON ?= python3
-EXTRAS := data,curate,api,eval,aot,test
+EXTRAS := data,curate,api,eval,web,docs,aot,test
 ORACLE_EXTRAS := data,api,eval,test
 # Empty: all of them. GROUP=kill runs one; REDUCED=1 runs the short form.
 GROUP ?=
