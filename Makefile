@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test oracle goldens long check clean install
+.PHONY: help demo test oracle goldens long check docs clean install
 
 PYTHON ?= python3
 EXTRAS := data,curate,api,eval,web,docs,aot,test
@@ -61,11 +61,14 @@ check: $(VENV)/installed-$(KEY) ## format, lint, types, import direction
 	  "pyright --pythonpath $(VENV)/bin/python" "lint-imports --no-logo"; do \
 	  echo "check: $$tool"; $(VENV)/bin/$$tool || failed=1; done; exit $$failed
 
+docs: $(VENV)/installed-$(KEY) ## the site of docs/, without network: docs/_build/html
+	$(VENV)/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
 install: $(VENV)/installed-$(KEY) ## only the environment
 
 clean: ## remove environments, caches and runs
 	rm -rf .venv .venv-* build *.egg-info .pytest_cache .ruff_cache .import_linter_cache \
-	  .coverage htmlcov runs
+	  .coverage htmlcov docs/_build runs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make_venv,FOLDER,pip arguments): from nothing, unless the folder has the same origin.

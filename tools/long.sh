@@ -51,8 +51,10 @@ for group in "${groups[@]}"; do
     echo "long: $group: no tests yet"
     continue
   fi
+  started=$SECONDS
   make_side_environment "$group"
   echo "long: $group"
   # shellcheck disable=SC2086 # words of their own
   "$python" -m pytest -m "$group" ${beside[$group]:-} ${flags[@]+"${flags[@]}"}
+  echo "long: $group took $((SECONDS - started)) s"
 done
