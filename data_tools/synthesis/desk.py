@@ -11,7 +11,6 @@ A run reads the seeds from the first one, replays the replies it has, and asks w
 after a kill it ends with the rows of one that nobody disturbed.
 """
 
-import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -92,7 +91,7 @@ class Counts:
     rows: int = 0
     asked: int = 0
     again: int = 0
-    dropped: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    dropped: dict[str, int] = dataclasses.field(default_factory=dict)
     failed: int = 0
 
 
@@ -127,8 +126,8 @@ def write(
         stack.enter_context(contextlib.closing(kept))
         kept.load()
         pictures = pictures_lib.Pictures(folder / "rows" / "pictures")
-        desk = _Desk(recipe, author, kept, pictures, make_engine)
-        files = _Files(stack, folder, recipe, author, pictures)
+        desk = _Desk(recipe, author, kept=kept, pictures=pictures, make_engine=make_engine)
+        files = _Files(stack, folder, recipe, author=author, pictures=pictures)
         bar = stack.enter_context(tqdm.tqdm(desc=recipe.name, unit="seed"))
         stream = iter(seeds)
         while chunk := list(itertools.islice(stream, window)):
@@ -157,7 +156,12 @@ class _Job:
     """
 
     def __init__(
-        self, recipe: asks.Recipe, seed: seeds_lib.Seed, draw: int, pictures: pictures_lib.Pictures
+        self,
+        recipe: asks.Recipe,
+        seed: seeds_lib.Seed,
+        *,
+        draw: int,
+        pictures: pictures_lib.Pictures,
     ):
         self.seed, self.draw = seed, draw
         self.ask: asks.Ask | None = None
@@ -227,6 +231,7 @@ class _Desk:
         self,
         recipe: asks.Recipe,
         author: Author,
+        *,
         kept: journal.Journal,
         pictures: pictures_lib.Pictures,
         make_engine: Callable[[], protocol.Generator],
@@ -240,7 +245,8 @@ class _Desk:
     def job(self, seed: seeds_lib.Seed) -> _Job:
         """The writing about a seed, up to its first question."""
         said = f"{self._author.seed} {self._recipe.name} {seed.id}"
-        job = _Job(self._recipe, seed, splits.number(said) >> 1, self._pictures)
+        draw = splits.number(said) >> 1
+        job = _Job(self._recipe, seed, draw=draw, pictures=self._pictures)
         if any(medium.kind != "image" for medium in seed.media):
             job.end(CLIP, "only pictures are written about")
         else:
@@ -330,6 +336,7 @@ class _Files:
         stack: contextlib.ExitStack,
         folder: Path,
         recipe: asks.Recipe,
+        *,
         author: Author,
         pictures: pictures_lib.Pictures,
     ):
@@ -360,7 +367,7 @@ class _Files:
             self.counts.rows += 1
 
     def _drop(self, seed: str, reason: str, detail: str) -> None:
-        self.counts.dropped[reason] += 1
+        self.counts.dropped[reason] = self.counts.dropped.get(reason, 0) + 1
         self._dropped.write(rows_lib.dump({"id": seed, "reason": reason, "detail": detail}) + "\n")
 
     def _row(self, job: _Job, draft: asks.Draft, place: int) -> dict[str, Any]:
@@ -376,6 +383,7 @@ class _Files:
             "messages": messages,
             "kind": draft.kind,
             **({"modality": job.seed.modality} if job.seed.modality else {}),
+            **({"case": job.seed.case} if job.seed.case else {}),
             **draft.meta,
             "provenance": {
                 "recipe": self._recipe.name,

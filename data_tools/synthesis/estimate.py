@@ -7,9 +7,8 @@ a reply. Tokens are estimated (four characters a token, a picture as Qwen2.5-VL 
 is the price; the most that it may cost is what budgets count with.
 """
 
-import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from data_tools import examples
@@ -37,7 +36,7 @@ class Estimate:
       tokens_out: Of the replies.
       most_in: Tokens of prompts, at most.
       most_out: Tokens of replies, at most, when each is asked for once.
-      lost: Seeds that nothing would be asked about, by a rule of the recipe.
+      lost: Seeds that give no row even with examples: by a rule of the recipe.
     """
 
     seeds: int
@@ -93,10 +92,10 @@ def estimate(
     found = Estimate(seeds=count)
     for draw, seed in enumerate(seeds):
         found.sampled += 1
-        questions = list(_ask(recipe, seed, draw, author, server))
-        found.lost += not questions
+        questions: list[_Asked] = []
+        found.lost += _ask(recipe, seed, draw, author=author, server=server, asked=questions)
+        found.calls += len(questions)
         for asked in questions:
-            found.calls += 1
             for name, tokens in asked._asdict().items():
                 setattr(found, name, getattr(found, name) + tokens)
     if found.sampled:
@@ -110,16 +109,22 @@ def _ask(
     recipe: asks.Recipe,
     seed: seeds_lib.Seed,
     draw: int,
+    *,
     author: desk.Author,
     server: openai_options.Options,
-) -> Iterator[_Asked]:
-    """What would be asked about a seed, if every reply were as the examples."""
+    asked: list[_Asked],
+) -> bool:
+    """Whether a seed is lost, and what is `asked` before, if every reply were as the examples."""
     writing = recipe.write(seed, draw)
-    with contextlib.suppress(StopIteration, asks.Lost, errors.UserError):
+    try:
         ask = next(writing)
         while True:
-            yield _measure(ask, author.sampling(ask, draw), server)
+            asked.append(_measure(ask, author.sampling(ask, draw), server))
             ask = writing.send(ask.example)
+    except StopIteration as end:
+        return not end.value.drafts
+    except (asks.Lost, errors.UserError):
+        return True
 
 
 def _measure(

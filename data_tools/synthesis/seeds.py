@@ -51,6 +51,7 @@ class Seed:
       masks: Files of masks, with what each shows.
       modality: A word of `modality_names`; "" where it is not known.
       dataset: What wrote the labels, which decides how they are put into words.
+      case: A hash of the patient or case; "" where it is not known.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Seed:
     masks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     modality: str = ""
     dataset: str = ""
+    case: str = ""
 
 
 def stream(source: config_lib.CuratedSource, root: str) -> Iterator[Seed | sources.Dropped]:

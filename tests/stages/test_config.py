@@ -32,7 +32,8 @@ CASES = [
     *(("stage4_rl", f"7b,{loss}") for loss in stage4_rl.VARIANTS if loss != "grpo"),
     *(("stage4_rl", f"7b,{data}") for data in stage4_rl.DATA),
 ]
-CURATION = ("curation", "curation_public")  # of data_tools; tests/data_tools/test_config.py
+# Tested with what they are for: tests/data_tools/, tests/test_api.py.
+OTHERS = ("curation", "finetune", "synthesis")
 EACH_SIZED = pytest.mark.parametrize("name", SIZED)
 EACH_CASE = pytest.mark.parametrize(("name", "variant"), CASES)
 
@@ -67,7 +68,7 @@ def test_all_four_stages_are_there() -> None:
 
 def test_every_file_is_tested() -> None:
     files = {path.stem for path in (REPO / "configs").glob("*.py")}
-    assert files == {name for name, _ in CASES} | {"mixtures", *CURATION}
+    assert files == {name for name, _ in CASES} | {"mixtures", *OTHERS}
     goldens = {path for path in GOLDEN.glob("config_*.txt")}
     assert goldens == {golden_path(name, variant) for name, variant in CASES}
 
