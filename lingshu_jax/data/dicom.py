@@ -108,21 +108,33 @@ def read(source: str | bytes | Path) -> volumes.Volume:
         the file and never quotes a header value.
     """
     with _parsing(source) as (file, name):
-        dataset = pydicom.dcmread(file)
-        if not any(element in dataset for element in PIXEL_ELEMENTS):
-            raise errors.UserError(f"{name} holds no pixel data")
-        _check_sides(dataset, name)
+        dataset = _with_pixels(file, name)
         header = _header(dataset)
         dropped_tags = sum(_personal_elements(dataset))
-    try:
-        _check_compressed(dataset, name)
+    with _decoding(dataset, name):
         frames = _frames(dataset)
-    except errors.UserError:
-        raise
-    except DECODE_ERRORS as error:
-        why = _explain(dataset, error)
-        raise errors.UserError(f"{name}: the pixel data does not decode ({why})") from None
     return volumes.Volume(frames=frames, header=header, dropped_tags=dropped_tags)
+
+
+def read_gray(source: str | bytes | Path) -> volumes.Gray | None:
+    """Reads the values of a file that `read` shows through a window; None of colours.
+
+    Raises:
+      UserError: As `read`.
+    """
+    with _parsing(source) as (file, name):
+        dataset = _with_pixels(file, name)
+    kind = dataset.get("PhotometricInterpretation")
+    if dataset.get("SamplesPerPixel", 1) != 1 or kind == "PALETTE COLOR":
+        return None
+    with _decoding(dataset, name):
+        stored = _stored(dataset)
+        values = np.empty(stored.shape, np.float32)
+        for i, frame in enumerate(stored):
+            transform = _group(dataset, "PixelValueTransformationSequence", i)
+            values[i] = pixels.apply_rescale(frame, transform)
+        window = _window(_group(dataset, "FrameVOILUTSequence", 0))
+    return volumes.Gray(values, window, kind == "MONOCHROME1")
 
 
 def read_shape(source: str | bytes | Path) -> volumes.Shape:
@@ -178,6 +190,28 @@ def _unpacked(file: io.BufferedIOBase, name: str) -> io.BufferedIOBase:
     if size > MAX_BYTES:
         raise errors.UserError(f"{name} unpacks to more than {MAX_BYTES} bytes")
     return file
+
+
+def _with_pixels(file: io.BufferedIOBase, name: str) -> pydicom.Dataset:
+    """A whole file, its pixels not yet decoded; refuses one without."""
+    dataset = pydicom.dcmread(file)
+    if not any(element in dataset for element in PIXEL_ELEMENTS):
+        raise errors.UserError(f"{name} holds no pixel data")
+    _check_sides(dataset, name)
+    return dataset
+
+
+@contextlib.contextmanager
+def _decoding(dataset: pydicom.Dataset, name: str) -> Iterator[None]:
+    """Checks the pixel data; what decoding it raises becomes a UserError."""
+    try:
+        _check_compressed(dataset, name)
+        yield
+    except errors.UserError:
+        raise
+    except DECODE_ERRORS as error:
+        why = _explain(dataset, error)
+        raise errors.UserError(f"{name}: the pixel data does not decode ({why})") from None
 
 
 def _check_sides(dataset: pydicom.Dataset, name: str) -> int:
@@ -265,7 +299,7 @@ def _explain(dataset: pydicom.Dataset, error: BaseException) -> str:
     except NotImplementedError:
         return f"{name}: pydicom has no decoder for it"
     if not decoder.is_available:
-        return f"{name}: {'; '.join(decoder.missing_dependencies)}; install lingshu_jax[data]"
+        return f"{name}: {'; '.join(decoder.missing_dependencies)}; pip install 'lingshu-jax[data]'"
     tried = (
         f", tried with {', '.join(decoder.available_plugins)}" if decoder.available_plugins else ""
     )
@@ -296,13 +330,8 @@ def _is_personal(element: pydicom.DataElement) -> bool:
 
 def _frames(dataset: pydicom.Dataset) -> UInt8[np.ndarray, "T H W 3"]:
     """Decoded, in RGB, with a leading frame axis even for a single frame."""
-    # pylibjpeg-rle panics on some broken frames, with an exception that nobody may catch.
-    is_rle = dataset.file_meta.TransferSyntaxUID == uid.RLELossless
-    stored = pixels.pixel_array(dataset, decoding_plugin="pydicom" if is_rle else "")
-    is_color = dataset.get("SamplesPerPixel", 1) == 3
-    if stored.ndim == (3 if is_color else 2):
-        stored = stored[None]
-    if is_color:
+    stored = _stored(dataset)
+    if stored.ndim == 4:
         return _narrow(stored, bits=int(dataset.BitsStored))
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         looked_up = pixels.apply_color_lut(stored, _little_endian_palette(dataset))[..., :3]
@@ -311,6 +340,14 @@ def _frames(dataset: pydicom.Dataset) -> UInt8[np.ndarray, "T H W 3"]:
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         gray = 255 - gray
     return volumes.gray_to_rgb(gray)
+
+
+def _stored(dataset: pydicom.Dataset) -> Num[np.ndarray, "T H W *colors"]:
+    # pylibjpeg-rle panics on some broken frames, with an exception that nobody may catch.
+    is_rle = dataset.file_meta.TransferSyntaxUID == uid.RLELossless
+    stored = pixels.pixel_array(dataset, decoding_plugin="pydicom" if is_rle else "")
+    is_color = dataset.get("SamplesPerPixel", 1) == 3
+    return stored[None] if stored.ndim == (3 if is_color else 2) else stored
 
 
 def _narrow(values: Num[np.ndarray, "T H W 3"], *, bits: int) -> UInt8[np.ndarray, "T H W 3"]:

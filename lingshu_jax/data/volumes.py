@@ -12,7 +12,7 @@ import zlib
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Num, UInt8
+from jaxtyping import Float32, Num, UInt8
 
 from lingshu_jax.common import errors
 
@@ -78,6 +78,20 @@ class Volume:
     frames: UInt8[np.ndarray, "T H W 3"]
     header: Header
     dropped_tags: int
+
+
+class Gray(NamedTuple):
+    """Gray values of one file, before any window.
+
+    Attributes:
+      values: After the modality's rescale or table.
+      window: Center and width that the header says for the first frame; None where it does not.
+      is_inverted: Whether the smallest value is white.
+    """
+
+    values: Float32[np.ndarray, "T H W"]
+    window: tuple[float, float] | None
+    is_inverted: bool
 
 
 class Shape(NamedTuple):
