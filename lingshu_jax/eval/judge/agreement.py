@@ -6,32 +6,9 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lingshu_jax.common import agreement
 from lingshu_jax.eval import metrics
 from lingshu_jax.eval.judge import verdicts
-
-
-def kappa(table: Sequence[Sequence[int]]) -> float | None:
-    """Cohen's kappa of a square table of counts.
-
-    Args:
-      table: Row: the first one's verdict; column: the second one's.
-
-    Returns:
-      At most 1, 0 at chance; None where it is not defined: without counts, or where both always
-      give the same one verdict.
-
-    Source: Cohen, Educational and Psychological Measurement 20:37, 1960.
-    """
-    total = sum(map(sum, table))
-    if not total:
-        return None
-    rows = [sum(row) for row in table]
-    columns = [sum(column) for column in zip(*table, strict=True)]
-    expected = sum(a * b for a, b in zip(rows, columns, strict=True)) / total**2
-    if expected == 1:
-        return None
-    observed = sum(table[i][i] for i in range(len(table))) / total
-    return (observed - expected) / (1 - expected)
 
 
 def compare(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, Any] | None:
@@ -63,7 +40,7 @@ def describe(table: Sequence[Sequence[int]]) -> dict[str, Any]:
     """The numbers of a table of counts.
 
     Args:
-      table: As of `kappa`.
+      table: As of `common.agreement.kappa`.
 
     Returns:
       As `compare`, without `failed`.
@@ -73,7 +50,7 @@ def describe(table: Sequence[Sequence[int]]) -> dict[str, Any]:
         "n": total,
         "agreement": same / total if total else None,
         "interval": list(metrics.wilson(same, total)) if total else [None, None],
-        "kappa": kappa(table),
+        "kappa": agreement.kappa(table),
         "table": [list(row) for row in table],
     }
 

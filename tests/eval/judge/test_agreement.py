@@ -5,28 +5,6 @@ import pytest
 
 from lingshu_jax.eval.judge import agreement
 
-
-@pytest.mark.parametrize(
-    ("table", "expected"),
-    [
-        ([[20, 5], [10, 15]], 0.4),
-        ([[45, 15], [25, 15]], 0.1304347826),
-        ([[25, 35], [5, 35]], 0.2592592593),
-        # Three ways, by hand: observed 4/5, expected (1 * 1 + 2 * 2 + 2 * 2) / 25.
-        ([[1, 0, 0], [0, 2, 0], [0, 0, 2]], 1.0),
-        ([[1, 0, 1], [0, 1, 0], [0, 0, 2]], (4 / 5 - 9 / 25) / (1 - 9 / 25)),
-        ([[0, 5], [5, 0]], -1.0),
-    ],
-)
-def test_kappa_of_known_tables(table, expected):
-    assert agreement.kappa(table) == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize("table", [[[0, 0], [0, 0]], [[7, 0], [0, 0]]])
-def test_kappa_is_not_defined_without_variety(table):
-    assert agreement.kappa(table) is None
-
-
 FIRST = {"a": "correct", "b": "incorrect", "c": "ungradable", "d": "failed", "e": "correct"}
 SECOND = {"a": "correct", "b": "correct", "c": "ungradable", "d": "correct", "x": "correct"}
 
