@@ -6,6 +6,12 @@ r"""The four stages, export and evaluation in order.
         --config.hf=Qwen2.5-VL-7B-Instruct --config.root=DATA \
         --config.evaluation.data_dir=BENCHMARKS
 
+DATA has all sets of `mixtures.py`, one file `<name>.jsonl` each, or
+`--config.STAGE.data.skip_absent` for those that are not there, STAGE being `shallow_align`,
+`deep_align`, `instruct` or `rl`. The values of a stage are those of its own file, and a flag sets
+each: `--config.instruct.epochs=1`. `--help` lists them all; `--dry_run` prints the plan of every
+stage, without weights.
+
 `:tiny` is what `make demo` runs: a random model, images inside installed libraries, about six
 minutes on 2 CPU cores. The other sizes have not been run here.
 """

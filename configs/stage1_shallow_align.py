@@ -1,15 +1,25 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 1, shallow alignment: vision and merger learn from captions, the text model is frozen.
+r"""Stage 1, shallow alignment: vision and merger learn from captions, the text model is frozen.
 
-    python -m lingshu_jax.train --config=configs/stage1_shallow_align.py:7b --workdir=DIR
+    python -m lingshu_jax.train --config=configs/stage1_shallow_align.py:7b --workdir=DIR \
+        --config.data.root=DATA
+
+`--help` behind the command says what each field means and what it is set to; `--dry_run` reads
+the data and says what would be trained, in how many steps and how much memory, without weights.
+
+DATA holds the sets of `mixtures.py`, one file `<name>.jsonl` each (docs/data_formats.md);
+`--config.data.skip_absent` goes on without those that are not there. The weights come from the hub
+or from a folder, `--config.model.init_from=DIR`.
 
 Each value names where it is from: a section or table of the paper (arXiv 2506.07044), or "not
 stated" and what we took instead. Citrus-V is jdh-algo/Citrus-V at d3bb13d, whose README prints the
 command line of a model of the same family. The paper trains 7B and 32B; `3b` and `72b` take the
 same values, which is our choice.
 
-About 927K captions (Table 5) are 14.5K steps of 64. Time and hardware are not stated.
+About 927K captions (Table 5) are 14.5K steps of 64. Time and hardware are not stated. Of 7B the
+trained 0.7B parameters take 16 bytes each with moments and gradients, the frozen text 2: 26 GB
+over the mesh, and activations beside them.
 
 `:tiny` trains a 1.7M-parameter random model on the demo's captions: about a minute on 2 CPU
 cores, 1 GiB; its values are our own. The other sizes have not been run here.
@@ -19,7 +29,7 @@ from configs import mixtures
 from lingshu_jax.data import sources
 from lingshu_jax.stages import config, optim_config
 
-# 3.1-3.2, Table 5; the text model is frozen.
+# Regex over parameter paths, peak learning rate; None is frozen. 3.1-3.2, Table 5.
 TRAINABLE = (("vision/.*", 2e-6), ("merger/.*", 1e-5), ("text/.*", None))
 
 
@@ -43,7 +53,7 @@ def _full(size: str) -> config.StageConfig:
             root="data",
             tokens_per_row=8192,  # 3.1-3.2
             patches_per_row=0,  # computed from the mixture, as the rows that 64 sequences need
-            rows_per_batch=0,
+            rows_per_batch=0,  # computed likewise
             # 3.2: one a device, 8 accumulated. How many devices is not stated: Citrus-V's 8.
             sequences_per_batch=64,
             # 3.1-3.2: no packing, hence as many means as sequences. The rows are packed all the
@@ -71,6 +81,7 @@ def _full(size: str) -> config.StageConfig:
 
 
 def _tiny() -> config.StageConfig:
+    """Values that a random model learns something with in a minute; none is the paper's."""
     return config.StageConfig(
         stage="shallow_align",
         model=config.tiny_model(),

@@ -3,13 +3,17 @@
 r"""Stage 2, deep alignment: everything learns from captions.
 
     python -m lingshu_jax.train --config=configs/stage2_deep_align.py:7b --workdir=DIR \
-        --config.model.init_from=STAGE1_WORKDIR
+        --config.model.init_from=STAGE1_WORKDIR --config.data.root=DATA
+
+DATA, `--help` and `--dry_run` are explained in `stage1_shallow_align.py`.
 
 Each value names where it is from: a section or table of the paper (arXiv 2506.07044), or "not
 stated" and what we took instead; Citrus-V is explained in `stage1_shallow_align.py`. The paper
 trains 7B and 32B; `3b` and `72b` take the same values, which is our choice.
 
-About 4.1M captions (Table 5) are 64K steps of 64. Time and hardware are not stated.
+About 4.1M captions (Table 5) are 64K steps of 64. Time and hardware are not stated. The 8.3B
+parameters of 7B take 16 bytes each with moments and gradients: 133 GB over the mesh, and
+activations beside them.
 
 `:tiny` takes about a minute on 2 CPU cores, 1 GiB; its values are our own. The other sizes have
 not been run here.
@@ -19,7 +23,7 @@ from configs import mixtures
 from lingshu_jax.data import sources
 from lingshu_jax.stages import config, optim_config
 
-# 3.1-3.2, Table 5; all parts are trained.
+# Regex over parameter paths, peak learning rate; all parts are trained. 3.1-3.2, Table 5.
 TRAINABLE = (("vision/.*", 2e-6), ("merger/.*", 1e-5), ("text/.*", 1e-5))
 
 
@@ -42,7 +46,7 @@ def _full(size: str) -> config.StageConfig:
             root="data",
             tokens_per_row=8192,  # 3.1-3.2
             patches_per_row=0,  # computed from the mixture, as the rows that 64 sequences need
-            rows_per_batch=0,
+            rows_per_batch=0,  # computed likewise
             # 3.2: one a device, 8 accumulated. How many devices is not stated: Citrus-V's 8.
             sequences_per_batch=64,
             # 3.1-3.2: no packing, hence as many means as sequences. The rows are packed all the
@@ -70,6 +74,7 @@ def _full(size: str) -> config.StageConfig:
 
 
 def _tiny() -> config.StageConfig:
+    """Values that a random model learns something with in a minute; none is the paper's."""
     return config.StageConfig(
         stage="deep_align",
         model=config.tiny_model(),

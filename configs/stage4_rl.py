@@ -3,7 +3,10 @@
 """Stage 4, reinforcement learning: GRPO from the instruct model, rewards checked by rule.
 
     python -m lingshu_jax.train --config=configs/stage4_rl.py:7b --workdir=DIR \
-        --config.model.init_from=STAGE3_WORKDIR
+        --config.model.init_from=STAGE3_WORKDIR --config.data.root=DATA
+
+DATA, `--help` and `--dry_run` are explained in `stage1_shallow_align.py`; a row has a checkable
+`answer` and `answer_type` as well (docs/rl.md).
 
 Each value names where it is from: a section or table of the paper (arXiv 2506.07044), or "not
 stated" and what we took instead. EasyR1 is hiyouga/EasyR1 at 669ca30, whose defaults agree with
@@ -58,8 +61,7 @@ def get_config(arg: str = "7b") -> rl_config.RLStageConfig:
         if word in VARIANTS:
             VARIANTS[word](chosen.rl)
         else:
-            known = (*VARIANTS, *DATA)
-            errors.require(word in DATA, "<variant>", word, f"one of {known}")
+            errors.require_word("<variant>", word, (*VARIANTS, *DATA))
             DATA[word](chosen)
     return chosen
 

@@ -232,7 +232,7 @@ def _describe(variant: Variant) -> str:
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    cli.define_config()
+    cli.define_config(example="configs/ablation.py:7b")
     flags.DEFINE_string(
         "workdir", None, "Folder of the ablation, or s3:// or gs://; continued if it exists."
     )

@@ -22,6 +22,8 @@ from lingshu_jax.common import cli, errors
 from lingshu_jax.data import sources
 from lingshu_jax.engines import batch_file, protocol, registry
 
+_NO_FLAGS = ("ignore_eos", "json_schema")  # of the sampling
+
 
 def run(
     model: pathlib.Path | str,
@@ -56,7 +58,7 @@ def run(
         target,
         settings={
             **choice.settings(),
-            **dataclasses.asdict(sampling),
+            **sampling.settings(),
         },
         make_engine=choice.make,
         overwrite=overwrite,
@@ -103,7 +105,7 @@ def main(argv: list[str]) -> None:
     del argv
     cli.required("max_new_tokens")
     names = [field.name for field in dataclasses.fields(protocol.SamplingParams)]
-    given = {name: cli.flag(name) for name in names if name != "ignore_eos"}
+    given = {name: cli.flag(name) for name in names if name not in _NO_FLAGS}
     sampling = protocol.SamplingParams(**{**given, "stop": tuple(given["stop"])})
     batch_file.command(run, sampling=sampling)
 

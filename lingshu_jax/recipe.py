@@ -11,11 +11,13 @@ same command continues where it was interrupted.
 import dataclasses
 import json
 import pathlib
+import tempfile
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from absl import flags, logging
 
-from lingshu_jax import convert, evaluate, export, lineage, model_card, train
+from lingshu_jax import convert, dry_run, evaluate, export, lineage, model_card, train
 from lingshu_jax.common import checkpoints, cli, errors, hub, paths, runtime
 from lingshu_jax.data import demo_rows
 from lingshu_jax.engines import registry
@@ -177,6 +179,34 @@ def run(config: RecipeConfig, workdir: pathlib.Path) -> dict[str, Any]:
     return summary
 
 
+def plan(config: RecipeConfig) -> Iterator[str]:
+    """What every stage would do, line by line, without doing it.
+
+    Args:
+      config: Not yet validated.
+
+    Raises:
+      UserError: If an input cannot be used.
+    """
+    config.validate()
+    yield f"stages {', '.join(config.stages)}, then export and evaluation; starts from {config.hf}"
+    with tempfile.TemporaryDirectory(prefix="dry_run-") as name:
+        workdir = pathlib.Path(name)
+        root, start = _make_root(config, workdir), None
+        if config.hf == stage_config.RANDOM:
+            texts = demo_rows.load(workdir / stage_config.DEMO).corpus()
+            start = dry_run.random_start(config.shallow_align, workdir / BASE, texts)
+        for stage in config.stages:
+            folder = stage_folder(workdir, stage)
+            yield ""
+            # A stage's first weights are those of the one before it, which is of the same sizes.
+            chosen = chained(getattr(config, stage), config.hf, root)
+            yield from dry_run.describe(chosen, folder, start=start)
+    asked = config.evaluation
+    times = "before and after" + ", and blind" * asked.blind
+    yield f"\nevaluation: {asked.benchmarks}, {times}; answers of {asked.max_new_tokens:,} tokens"
+
+
 def prepare(config: ChainConfig, workdir: pathlib.Path) -> Start:
     """Makes what is not there yet: the demo's rows, the random model, the base's checkpoint.
 
@@ -196,13 +226,13 @@ def prepare(config: ChainConfig, workdir: pathlib.Path) -> Start:
 
 
 def chained(
-    stage: stage_config.StageConfig, previous: pathlib.Path, root: pathlib.Path
+    stage: stage_config.StageConfig, previous: pathlib.Path | str, root: pathlib.Path
 ) -> stage_config.StageConfig:
     """A stage that starts from the previous one and reads under the common root.
 
     Args:
       stage: As the config has it.
-      previous: A checkpoint folder or the workdir of a stage.
+      previous: A checkpoint folder, the workdir of a stage, or what a recipe starts from.
       root: Of the data.
     """
     return dataclasses.replace(
@@ -306,16 +336,25 @@ def _find_base(config: ChainConfig, workdir: pathlib.Path) -> pathlib.Path:
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    cli.define_config()
+    cli.define_config(example="configs/recipe.py:7b")
     flags.DEFINE_string(
         "workdir", None, "Folder of the recipe, or s3:// or gs://; continued if it exists."
+    )
+    flags.DEFINE_bool(
+        "dry_run", False, "Prints the plan of all stages, as --dry_run of train does of one."
     )
 
 
 def main(argv: list[str]) -> None:
     """Reads the flags, runs the recipe, prints its end."""
     del argv
-    address, config = cli.required("workdir"), cli.required("config")
+    config = cli.required("config")
+    if cli.flag("dry_run"):
+        runtime.start(keeps_programs=False)
+        for line in plan(config):
+            print(line, flush=True)
+        return
+    address = cli.required("workdir")
     runtime.start()
     with paths.opened(address) as workdir:
         summary = run(config, workdir)

@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import flags
 
-from lingshu_jax import examination
+from lingshu_jax import dry_run, examination
 from lingshu_jax.common import cli, paths, runtime, wandb_log
 from lingshu_jax.models import flops
 from lingshu_jax.rl import config as rl_config
@@ -30,10 +30,7 @@ def run_stage(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[s
     Raises:
       UserError: If the config or an input cannot be used.
     """
-    config.validate()
-    # What the environment lacks is found before any work.
-    wandb_log.require(config.wandb)
-    flops.peak_flops()
+    _check(config)
     workdir = workdir.absolute()
     if isinstance(config, rl_config.RLStageConfig):
         return rl_loop.run(config, workdir)
@@ -46,6 +43,13 @@ def run_stage(config: stage_config.StageConfig, workdir: pathlib.Path) -> dict[s
     return loop.run(config, workdir, examine=examine)
 
 
+def _check(config: stage_config.StageConfig) -> None:
+    """What the environment lacks is found before any work."""
+    config.validate()
+    wandb_log.require(config.wandb)
+    flops.peak_flops()
+
+
 def define_flags() -> None:
     """Defines the command's flags."""
     cli.define_config()
@@ -55,14 +59,24 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "profile_steps", None, "Steps to trace, as 10:15 for 10 to 14; for config.profile_steps."
     )
+    flags.DEFINE_bool(
+        "dry_run",
+        False,
+        "Reads the data and prints what would be trained, on which devices, in how much memory "
+        "and in how many steps; trains nothing and writes nothing.",
+    )
 
 
 def main(argv: list[str]) -> None:
-    """Reads the flags and runs the stage."""
+    """Reads the flags and runs the stage, or says what it would do."""
     del argv
-    address, config = cli.required("workdir"), cli.required("config")
+    config = cli.required("config")
     if cli.flag("profile_steps") is not None:
         config = dataclasses.replace(config, profile_steps=cli.flag("profile_steps"))
+    if cli.flag("dry_run"):
+        _dry_run(config, cli.flag("workdir") or "")
+        return
+    address = cli.required("workdir")
     runtime.start(several_hosts=True)
     with runtime.main_first("fetch the workdir"):
         workdir = paths.fetched(address)
@@ -71,6 +85,13 @@ def main(argv: list[str]) -> None:
         summary = run_stage(config, workdir)
     if runtime.is_main_host():
         print(loop.format_summary(summary))
+
+
+def _dry_run(config: stage_config.StageConfig, address: str) -> None:
+    runtime.start(keeps_programs=False)
+    _check(config)
+    is_local = bool(address) and not paths.is_remote(address)  # a store's mirror would be written
+    dry_run.print_stage(config, pathlib.Path(address).absolute() if is_local else None)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 
 from lingshu_jax.aot import plans
 from lingshu_jax.common import sharding, structs
-from lingshu_jax.models import axes, generate, kv_cache, lora, qwen2_5_vl
+from lingshu_jax.models import axes, generate, kv_cache, lora, qwen2_5_vl, sizes
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import learner
+from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import optim, step, trainer
 from lingshu_jax.stages import state as train_state
 
@@ -104,7 +105,7 @@ def grpo_programs(plan: plans.Plan, mesh: jax.sharding.Mesh) -> tuple[Program, P
     }
     rest = jax.tree.map(lambda leaf: _placed(leaf, sharding.replicated(mesh)), sums)
     sums = dataclasses.replace(rest, gradients=gradients)
-    reference = _reference_bytes(state, jnp.dtype(config.model.compute_dtype), config.rl.kl_coef)
+    reference = reference_bytes(state, config)
     resident = device_bytes(state.opt_state) + reference + device_bytes(gradients)
     return (
         Program("gradients", jitted.gradients, args, resident, trained),
@@ -132,8 +133,8 @@ def decode_program(plan: plans.Plan, mesh: jax.sharding.Mesh) -> Program:
       mesh: Devices of its topology.
     """
     model, params = _generator(plan, mesh)
-    shape = decoded_shape(plan)
-    cache = _cache(plan, mesh, shape)
+    shape = decoded_shape(plan.config, plan.parts)
+    cache = cache_shapes(plan.size.text, model.dtype, shape, mesh)
     place = sharding.batch_sharding(mesh)
     ids = jax.ShapeDtypeStruct((shape.rows,), jnp.int32, sharding=place)
     function = jax.jit(functools.partial(generate.decode_step, model=model), donate_argnums=3)
@@ -149,19 +150,19 @@ class Decoded(NamedTuple):
     new_tokens: int
 
 
-def decoded_shape(plan: plans.Plan) -> Decoded:
+def decoded_shape(config: stage_config.StageConfig, parts: int) -> Decoded:
     """As stage 4 samples; for other stages 16 rows on each part, prompts as long as a row.
 
     Args:
-      plan: The stage.
+      config: The stage.
+      parts: Over how many devices the rows of a batch are split.
     """
-    config = plan.config
     if isinstance(config, rl_config.RLStageConfig):
         group = config.rl.rollouts_per_prompt
-        prompts = max(1, -(-(config.rl.generation_rows // group) // plan.parts)) * plan.parts
+        prompts = max(1, -(-(config.rl.generation_rows // group) // parts)) * parts
         lengths = config.rl.max_prompt_tokens, config.rl.max_new_tokens
         return Decoded(prompts, prompts * group, *lengths)
-    rows = DECODED_ROWS * plan.parts
+    rows = DECODED_ROWS * parts
     return Decoded(rows, rows, config.data.tokens_per_row, NEW_TOKENS)
 
 
@@ -206,11 +207,24 @@ def _batch(plan: plans.Plan, mesh: jax.sharding.Mesh, extras: Any = ()) -> struc
     return jax.tree.map(_placed, shapes, sharding.batch_shardings(shapes, mesh))
 
 
-def _cache(plan: plans.Plan, mesh: jax.sharding.Mesh, shape: Decoded) -> kv_cache.Cache:
+def cache_shapes(
+    size: sizes.TextSize,
+    dtype: jnp.dtype,
+    shape: Decoded,
+    mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh,
+) -> kv_cache.Cache:
+    """Keys and values of what is decoded together, with their places.
+
+    Args:
+      size: Of the text model.
+      dtype: Of keys and values.
+      shape: Rows and lengths.
+      mesh: The devices.
+    """
     make = functools.partial(
         kv_cache.empty,
-        plan.size.text,
-        jnp.dtype(plan.config.model.compute_dtype),
+        size,
+        dtype,
         prompts=shape.prompts,
         samples=shape.rows // shape.prompts,
         prompt_places=shape.prompt_tokens,
@@ -221,16 +235,22 @@ def _cache(plan: plans.Plan, mesh: jax.sharding.Mesh, shape: Decoded) -> kv_cach
         if leaf.ndim == 1:  # lengths
             return _placed(leaf, sharding.batch_sharding(mesh))
         names = (None, "batch", "kv_heads", None, None)
-        spec = sharding.activation_spec(leaf.shape, names, mesh.abstract_mesh)
+        spec = sharding.activation_spec(leaf.shape, names, mesh)
         return _placed(leaf, jax.NamedSharding(mesh, spec))
 
     return jax.tree.map(place, jax.eval_shape(make))
 
 
-def _reference_bytes(state: train_state.TrainState, dtype: jnp.dtype, kl_coef: float) -> int:
-    """The first weights of what is trained; adapters begin with none, see `rl/loop.py`."""
-    if not kl_coef:
+def reference_bytes(state: train_state.TrainState, config: rl_config.RLStageConfig) -> int:
+    """The first weights of what is trained; adapters begin with none, see `rl/loop.py`.
+
+    Args:
+      state: Shapes with their places.
+      config: Of stage 4; without a KL term there is no reference.
+    """
+    if not config.rl.kl_coef:
         return 0
+    dtype = jnp.dtype(config.model.compute_dtype)
     base = {name: leaf for name, leaf in state.trained.items() if not lora.is_adapter(name)}
     return device_bytes(
         {n: jax.ShapeDtypeStruct(x.shape, dtype, sharding=x.sharding) for n, x in base.items()}

@@ -147,7 +147,7 @@ def predict(
 
 
 def _predict_decode(plan: plans.Plan, collectives: Sequence[hlo.Collective] | None) -> Predicted:
-    shape = programs.decoded_shape(plan)
+    shape = programs.decoded_shape(plan.config, plan.parts)
     cached = shape.prompt_tokens + shape.new_tokens // 2
     one = step_time.predict_decode(
         size=plan.size,

@@ -2,10 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How every command starts and how it fails: flags in, one clear line out."""
 
-import dataclasses
 import errno
 import os
-import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -13,20 +11,28 @@ from typing import Any, NoReturn
 from absl import app, flags
 from ml_collections import config_flags
 
-from lingshu_jax.common import errors
+from lingshu_jax.common import config_help, errors, flag_errors
 
 # Of what the user can mend although the command is right: space, quota, permission.
-_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MENDABLE = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM)
+_LONGEST_CAUSE = 160  # characters
+_NO_BACKEND = "Unable to initialize backend"  # jax says which and what else there is
+_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # how XLA says it, whatever the device
+_FILES = {"default": "", "example": ""}  # of --config, from `define_config`
 
 
-def define_config(default: str | None = None) -> None:
+def define_config(default: str = "", *, example: str = "configs/stage3_instruct.py:7b") -> None:
     """Defines `--config=FILE.py[:ARG]` with typed `--config.a.b=value` overrides.
 
     Args:
       default: The file where none is given.
+      example: The file whose fields `--help` shows where none is given and there is no default.
     """
+    # Read when flags are parsed, with the errors of that, and not already where they are defined.
+    _FILES.update(default=default, example=example)
     config_flags.DEFINE_config_file(
-        "config", default, lock_config=True, help_string="Config file, as configs/x.py:variant."
+        "config", lock_config=True, help_string="Config file, as configs/x.py:variant."
     )
 
 
@@ -47,6 +53,14 @@ def run(main: Callable[[list[str]], None], define_flags: Callable[[], None]) -> 
         if error.errno not in _MENDABLE:
             raise
         _leave(error)
+    except MemoryError as error:
+        fail(_say_too_large(error, "this machine"))
+    except RuntimeError as error:
+        if _NO_BACKEND in str(error):
+            fail(str(error))
+        if _OUT_OF_MEMORY not in str(error):
+            raise
+        fail(_say_too_large(error, "a device"))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on or starts again", file=sys.stderr)
         sys.exit(130)  # as a shell reports SIGINT
@@ -67,8 +81,25 @@ def _leave(error: OSError) -> NoReturn:
     while said is not None and not isinstance(said, errors.UserError):
         said = said.__context__
     where = f": {error.filename}" if error.filename else ""
-    print(f"error: {said or f'{error.strerror}{where}'}", file=sys.stderr, flush=True)
+    hint = "free some space" if error.errno in _FULL else "choose a folder that you may write to"
+    line = f"{error.strerror}{where}; {hint} and give the same command"
+    print(f"error: {said or line}", file=sys.stderr, flush=True)
     os._exit(2)
+
+
+def _say_too_large(error: BaseException, where: str) -> str:
+    """Memory that did not suffice, and which options of this command need less."""
+    first = next(iter(str(error).splitlines()), "")[:_LONGEST_CAUSE]
+    if "config" in flags.FLAGS:
+        hint = (
+            "more devices along config.mesh.fsdp, config.lora.modules or "
+            "config.model.frozen_dtype=bfloat16, config.model.remat=full, more "
+            "config.accumulation_steps, fewer config.data.rows_per_batch or tokens_per_row, in "
+            "stage 4 fewer config.rl.generation_rows; --dry_run estimates what is needed"
+        )
+    else:
+        hint = "fewer --rows, a smaller --max_new_tokens, smaller images, --tensor over devices"
+    return f"the memory of {where} is too small: {first}; less take {hint}"
 
 
 def flag(name: str) -> Any:
@@ -90,7 +121,8 @@ def required(name: str) -> Any:
       UserError: If the flag was not given or is empty.
     """
     if flag(name) in (None, ""):
-        raise errors.UserError(f"--{name} is required")
+        example = f", as --config={_FILES['example']}" if name == "config" else ""
+        raise errors.UserError(f"--{name} is required{example}")
     return flag(name)
 
 
@@ -106,35 +138,41 @@ def _without_extra_arguments(main: Callable[[list[str]], None]) -> Callable[[lis
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser; unknown flags, fields, types and config files become a UserError."""
+    """absl's parser with our help; unknown flags, fields, types and files become a UserError."""
+    if "config" in flags.FLAGS and _FILES["default"] and not flag_errors.config_file(argv):
+        argv = [argv[0], f"--config={_FILES['default']}", *argv[1:]]
+    asked = [arg.lstrip("-") for arg in argv[1:] if arg.startswith("-")]
+    for name in ("help", "?", "helpfull", "helpshort"):
+        if name in asked:
+            _print_help(name, argv)
+            sys.exit(0)
     try:
         arguments = flags.FLAGS(argv, known_only=False)
         if "config" in flags.FLAGS:
             # A file that was not found gives an object which raises when it is first used.
             getattr(flag("config"), "validate", None)
         return arguments
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (flags.Error, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         # ml_collections raises Python's own types for a misspelt field or a wrong type.
-        raise errors.UserError(_cause(error)) from error
-    except SyntaxError as error:
-        raise errors.UserError(f"--config: {error}") from error
+        raise errors.UserError(flag_errors.explain(error, argv)) from error
+    except (OSError, ImportError, SyntaxError) as error:
+        raise errors.UserError(flag_errors.explain_file(error, argv)) from error
 
 
-def _cause(error: BaseException) -> str:
-    """What a config file itself complained about, else the parser's own words.
-
-    ml_collections wraps an error of `get_config` in a text that holds the whole trace.
-    """
-    chain: list[BaseException] = [error]
-    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(inner)
-    for inner in reversed(chain):
-        if isinstance(inner, errors.UserError | OSError):
-            return str(inner)
-    text = str(error.args[0] if error.args else error)
-    unknown = re.search(r"Field (\w+) not found on dataclass <class '([\w.]+)\.(\w+)'>", text)
-    if unknown and unknown[2] in sys.modules:
-        field, module, name = unknown.groups()
-        known = [f.name for f in dataclasses.fields(getattr(sys.modules[module], name))]
-        return f"unknown field {field!r} of {name}; known: {', '.join(known)}"
-    return text
+def _print_help(asked: str, argv: list[str]) -> None:
+    """The command's flags, and the fields of its config unless the short help will do."""
+    app.usage(shorthelp=asked != "helpfull", writeto_stdout=True)
+    if "config" not in flags.FLAGS:
+        return
+    if asked == "helpshort":
+        print("\n--help shows the fields of the config as well.")
+        return
+    given = flag_errors.config_file(argv)
+    file = given or _FILES["example"]
+    try:
+        config = flag_errors.load(file)
+    except errors.UserError as error:
+        print(f"\nFields of the config: --config=FILE.py --help shows them ({error}).")
+        return
+    other = "" if given else "; --config=FILE.py --help shows those of another"
+    print(f"\nfields of --config={file}{other}:\n\n{config_help.describe(config)}")

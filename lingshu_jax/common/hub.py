@@ -70,6 +70,33 @@ def resolve(name: str, option: str = "--hf") -> pathlib.Path:
     return pathlib.Path(found)
 
 
+def find(name: str, option: str = "--hf") -> pathlib.Path | None:
+    """The folder of a model if it is on this machine; nothing is fetched.
+
+    Args:
+      name: As of `resolve`.
+      option: As of `resolve`.
+
+    Returns:
+      None where the name is in an object store, or a hub id that is not in the cache.
+
+    Raises:
+      UserError: If it is neither a folder nor a hub id.
+    """
+    if paths.is_remote(name):
+        return None
+    if name and pathlib.Path(name).is_dir():
+        return pathlib.Path(name)
+    wanted = _parse(name, option)
+    try:
+        found = huggingface_hub.snapshot_download(
+            wanted.repo, revision=wanted.revision, local_files_only=True
+        )
+    except hub_errors.LocalEntryNotFoundError:
+        return None
+    return pathlib.Path(found)
+
+
 def fetch_dataset(repo: str, revision: str, patterns: Sequence[str]) -> pathlib.Path:
     """The folder of a data set of the hub, fetched where it is not on this machine yet.
 

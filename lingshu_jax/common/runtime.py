@@ -3,6 +3,8 @@
 """What every command that uses JAX does first."""
 
 import contextlib
+import importlib.metadata
+import importlib.util
 import logging
 import os
 import pathlib
@@ -23,11 +25,13 @@ _COUNTS = ("SLURM_JOB_NUM_NODES", "OMPI_COMM_WORLD_SIZE")
 # jax 0.10 gives reductions on a CPU to YNNPACK, which takes 15 times as long for a norm's backward
 # pass; an empty value is none of it. 0.11 has no such fault.
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
+# By platform, the package that drives it and the extra that has it.
+_EXTRAS = {"cuda": ("cuda", "gpu"), "gpu": ("cuda", "gpu"), "tpu": ("libtpu", "tpu")}
 # So long a process that ends waits for the others; one that failed would else keep them 5 minutes.
 _SHUTDOWN_SECONDS = 60
 
 
-def start(*, several_hosts: bool = False) -> None:
+def start(*, several_hosts: bool = False, keeps_programs: bool = True) -> None:
     """Joins the other hosts, if any, and turns on the persistent compilation cache.
 
     TPU pods, Slurm and Open MPI say themselves who the hosts are. Elsewhere the variables
@@ -38,12 +42,14 @@ def start(*, several_hosts: bool = False) -> None:
 
     Args:
       several_hosts: Whether the command can run on more than one.
+      keeps_programs: Whether there is a persistent cache; without it nothing is written.
 
     Raises:
       UserError: If the variables do not fit together or name more hosts than the command can
         use, or the cache folder cannot be made.
     """
     logging.getLogger("jax").setLevel(logging.WARNING)
+    _require_plugin()
     _ignore_absent_accelerators()
     _set_cpu_flag()
     several = _several_hosts()
@@ -54,7 +60,9 @@ def start(*, several_hosts: bool = False) -> None:
         )
     if several and not jax.distributed.is_initialized():
         _join()
-    if not _CONFIG.jax_compilation_cache_dir:
+    if not keeps_programs:
+        jax.config.update("jax_enable_compilation_cache", False)
+    elif not _CONFIG.jax_compilation_cache_dir:
         base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
         cache = pathlib.Path(base) / "lingshu_jax" / "compiled"
         try:
@@ -122,6 +130,19 @@ def main_first(name: str) -> Iterator[None]:
     finally:
         if is_main_host():
             wait_for_all(name)
+
+
+def _require_plugin() -> None:
+    """Refuses a platform that this jax cannot use; jax itself would fail in an assertion."""
+    wanted = {name.strip() for name in (_CONFIG.jax_platforms or "").split(",")} & _EXTRAS.keys()
+    found = importlib.metadata.entry_points(group="jax_plugins").names
+    for name in sorted(wanted):
+        package, extra = _EXTRAS[name]
+        if package not in " ".join(found) and importlib.util.find_spec(package) is None:
+            raise errors.UserError(
+                f"JAX_PLATFORMS={_CONFIG.jax_platforms}: this jax has no {name}: pip install "
+                f"'lingshu-jax[{extra}]', or JAX_PLATFORMS=cpu to compute on the CPU"
+            )
 
 
 def _ignore_absent_accelerators() -> None:

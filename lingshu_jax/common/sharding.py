@@ -311,12 +311,12 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, activation_spec(x.shape, axes, mesh))
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
+def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """Rows over the batch axes; everything else of a row whole."""
     return NamedSharding(mesh, PartitionSpec(ACTIVATION_RULES["batch"]))
 
 
-def batch_shardings(tree: Any, mesh: Mesh) -> Any:
+def batch_shardings(tree: Any, mesh: Mesh | AbstractMesh) -> Any:
     """One NamedSharding an array of a batch: rows over the batch axes, tokens and patches too.
 
     Args:
@@ -336,12 +336,12 @@ def batch_shardings(tree: Any, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(sharding, tree)
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """The same on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def batch_parts(mesh: Mesh) -> int:
+def batch_parts(mesh: Mesh | AbstractMesh) -> int:
     """Over how many devices the rows of a batch are split."""
     return _axis_size(mesh, ACTIVATION_RULES["batch"])
 

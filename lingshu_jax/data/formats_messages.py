@@ -222,6 +222,8 @@ def _parser(path: Path, options: formats.Options) -> formats.Parse:
     files = media_files(path, options)
 
     def parse(row: formats.Row) -> tuple[formats.Messages, dict[str, Any]]:
+        if "messages" not in row and "conversations" in row:
+            raise formats.RowError("the row has 'conversations', no messages: that is format llava")
         beside = [name for name in MEDIA_COLUMNS if row.get(name)]
         if beside:
             raise formats.RowError(

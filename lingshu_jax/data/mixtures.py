@@ -136,7 +136,10 @@ def present(
     left = tuple(source for source in every if not absent[source.name])
     places = ", ".join(str(place) for found in absent.values() for place in found)
     if not left:
-        raise errors.UserError(f"no source of data.sources is there; absent: {places}")
+        raise errors.UserError(
+            f"no source of data.sources is there; absent: {places}; --config.data.root is the "
+            "folder that they are in"
+        )
     if places and not skip_absent:
         raise errors.UserError(
             f"data.sources: {len(every) - len(left)} of {len(every)} are absent: {places}; "

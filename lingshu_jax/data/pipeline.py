@@ -120,6 +120,10 @@ class Pipeline:
             patches / (len(plan) * budget.patches),
         )
 
+    def first_row(self) -> list[int]:
+        """Numbers of the examples in the first row of the first batch."""
+        return self._plan(0)[0]
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """Hash of everything that the order of the rows depends on."""

@@ -78,5 +78,8 @@ def get(word: str) -> Format:
       UserError: If the word is unknown; the known ones are listed.
     """
     if word not in FORMATS:
-        raise errors.UserError(f"unknown format {word!r}; known: {', '.join(sorted(FORMATS))}")
+        raise errors.UserError(
+            f"unknown format {word!r}; known: {', '.join(sorted(FORMATS))}"
+            f"{errors.suggest(word, FORMATS)}"
+        )
     return FORMATS[word]

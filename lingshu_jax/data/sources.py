@@ -78,7 +78,8 @@ class Source:
     Attributes:
       name: Unique in a mixture; metrics are reported under it.
       path: File or folder, absolute or relative to `root` of `read`; perhaps in an object store.
-      format: A word of `readers.FORMATS`, see docs/data_formats.md.
+      format: "messages", "llava", "swift", "llamafactory", "verl", "easyr1", "vqa_rad",
+        "array_record" or "tfds", see docs/data_formats.md.
       image_root: Folder that all media paths start from; "" means the file's own.
       allow_outside: Media may lie outside the image root, by absolute paths, `..` or links.
       media_newline: Around an image tag, "keep" the text, "swallow_one" newline on either side,
@@ -88,7 +89,8 @@ class Source:
       weight: Copies of each row in an epoch; 0.5 takes one half in turn with the other.
       epochs: Passes over the rows in the whole run, instead of `weight`; 0 lets that count.
       limit: At most so many rows, the first of a seeded shuffle; 0 is all.
-      group: What kind of data it is, a word of `GROUPS` or "".
+      group: What kind of data it is: "medical_multimodal", "general_multimodal", "medical_text",
+        "general_text", "captions", "synthetic", "reasoning" or "".
       split: For formats and folders that have splits of their own.
       dataset: For `llamafactory`: entries of dataset_info.json, joined by commas; "" is all.
       columns: Our name of a column to the file's, as {"answer": "label"}.

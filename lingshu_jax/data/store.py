@@ -163,7 +163,7 @@ def _write(
                 windows.extend(length.windows)
                 source_ids.append(fitted.encoded.source_id)
         if not tokens:
-            reason = f"; the first: {rejected[0].reason}" if rejected else ""
+            reason = f"; the first: {rejected[0].text}" if rejected else ""
             raise errors.UserError(f"no example to read, {len(rejected)} dropped{reason}")
         np.savez(
             partial / INDEX,

@@ -85,6 +85,7 @@ def encode(
     raise errors.UserError(
         f"does not fit into a row of {budget.tokens} tokens"
         f"{_patches(budget, encoder)}: it has {whole.num_tokens} and {whole.num_patches} patches"
+        "; a longer data.tokens_per_row or data.too_long would keep it"
     )
 
 

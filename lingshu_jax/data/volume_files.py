@@ -250,5 +250,5 @@ def _reader(kind: Kind) -> ModuleType:
         return importlib.import_module(f"lingshu_jax.data.{kind}")
     except ImportError as error:
         raise errors.UserError(
-            f"reading {kind} files needs lingshu_jax[data]: no module {error.name}"
+            f"reading {kind} files needs {error.name}: pip install 'lingshu-jax[data]'"
         ) from error

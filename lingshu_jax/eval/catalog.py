@@ -143,6 +143,7 @@ def _find(name: str, data_dir: Path | None) -> benchmark.Benchmark:
     raise errors.UserError(
         f"unknown benchmark {name!r}; known: {_known()}, rows:FILE.jsonl"
         + (f", or the name of a .jsonl file in {data_dir}" if data_dir else "")
+        + errors.suggest(name, [*BENCHMARKS, *GROUPS])
     )
 
 

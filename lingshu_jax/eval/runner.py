@@ -303,7 +303,7 @@ def finish(
         "model": {"name": settings.title, "weights": settings.weights, "files": settings.files},
         "engine": settings.engine,
         "server": {"address": settings.base_url, "dialect": settings.dialect},
-        "sampling": dataclasses.asdict(settings.sampling),
+        "sampling": settings.sampling.settings(),
         "prompts": {
             "form": settings.prompt,
             "peer": settings.peer,

@@ -255,5 +255,8 @@ def get(name: str) -> ModelSize:
       UserError: If there is no such size; lists those that exist.
     """
     if name not in SIZES:
-        raise errors.UserError(f"unknown model size {name!r}; known: {', '.join(SIZES)}")
+        raise errors.UserError(
+            f"unknown model size {name!r}; known: {', '.join(SIZES)}"
+            f"{errors.suggest(name, SIZES)}"
+        )
     return SIZES[name]

@@ -59,9 +59,9 @@ class RLConfig(config_loss.LossConfig):
     """GRPO: its loss, and how prompts become completions.
 
     Attributes:
-      prompts_per_rollout: Prompts of a step.
+      prompts_per_rollout: Prompts that are sampled together, with the same weights.
       prompts_per_update: Prompts of an optimizer update; divides `prompts_per_rollout`.
-      rollouts_per_prompt: The group.
+      rollouts_per_prompt: Completions of each prompt, the group that advantages compare.
       max_prompt_tokens: Longer prompts are dropped and counted.
       max_new_tokens: Longer completions are cut, with finish_reason "length".
       instruction: Asks for the form that the format term pays; stands on a line of its own
@@ -152,14 +152,12 @@ class RLConfig(config_loss.LossConfig):
         self.eval.validate()
         self.monitors.validate()
         self._validate_engine()
-        aliases, known = self.metric_aliases, ("", *metric_names.ALIASES)
-        errors.require(aliases in known, "rl.metric_aliases", aliases, f"one of {known}")
+        errors.require_word("rl.metric_aliases", self.metric_aliases, ("", *metric_names.ALIASES))
 
     def _validate_engine(self) -> None:
-        known, chosen = config_engine.ENGINES, self.engine
-        errors.require(chosen in known, "rl.engine", chosen, f"one of {known}")
-        self.vllm.validate(chosen)
-        if chosen != config_engine.VLLM:
+        errors.require_word("rl.engine", self.engine, config_engine.ENGINES)
+        self.vllm.validate(self.engine)
+        if self.engine != config_engine.VLLM:
             return
         warm, coldest, hottest = self.temperature, vllm_prompts.COLDEST, vllm_prompts.HOTTEST
         errors.require(
@@ -192,6 +190,9 @@ class RLStageConfig(stage_config.StageConfig):
     rollout batch; `epochs` counts prompts, and an unfilled last rollout batch is left out.
     `data.rows_per_batch` is the packed rows of one forward and backward pass, of which an update
     makes as many as its completions fill.
+
+    Attributes:
+      rl: How prompts are asked, answers rewarded, and the model updated.
     """
 
     rl: RLConfig

@@ -77,8 +77,7 @@ class LossConfig:
             ("kl_estimator", tuple(losses.KL_ESTIMATORS)),
             ("kl_in", KL_PLACES),
         ):
-            value = getattr(self, name)
-            errors.require(value in allowed, f"rl.{name}", value, f"one of {allowed}")
+            errors.require_word(f"rl.{name}", getattr(self, name), allowed)
         for name in ("clip_high", "advantage_eps"):
             errors.require(getattr(self, name) > 0, f"rl.{name}", getattr(self, name), "> 0")
         low = self.clip_low

@@ -82,10 +82,7 @@ class RewardConfig:
         """Raises UserError where a field is out of range."""
         for name in ("format_weight", "accuracy_weight"):
             _require_weight(name, getattr(self, name))
-        known = get_args(OpenMatch)
-        errors.require(
-            self.open_match in known, "rl.reward.open_match", self.open_match, f"one of {known}"
-        )
+        errors.require_word("rl.reward.open_match", self.open_match, get_args(OpenMatch))
         for name in ("f1_threshold", "box_min_iou"):
             value = getattr(self, name)
             errors.require(0 <= value <= 1, f"rl.reward.{name}", value, "in [0, 1]")

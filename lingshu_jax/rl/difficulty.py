@@ -115,7 +115,7 @@ def measure(
         _task(sampling.params),
         folder / QUESTIONS,
         folder / ANSWERS,
-        settings={**sampling.choice.settings(), **dataclasses.asdict(sampling.params)},
+        settings={**sampling.choice.settings(), **sampling.params.settings()},
         make_engine=sampling.choice.make,
         overwrite=sampling.overwrite,
     )

@@ -5,14 +5,20 @@
 import dataclasses
 import itertools
 import pathlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from lingshu_jax.common import errors
 from lingshu_jax.data import manifests, messages, packing, sources
 from lingshu_jax.rl import config as rl_config
 from lingshu_jax.rl import questions
+from lingshu_jax.stages import config as stage_config
 from lingshu_jax.stages import initial as initial_weights
 from lingshu_jax.stages import inputs
+
+FindInitial = Callable[
+    [stage_config.StageConfig, inputs.Mixture, pathlib.Path], initial_weights.Initial
+]
 
 
 class Task(NamedTuple):
@@ -37,19 +43,25 @@ class Task(NamedTuple):
     held_out_manifest: manifests.Manifest | None = None
 
 
-def read(config: rl_config.RLStageConfig, workdir: pathlib.Path) -> Task:
+def read(
+    config: rl_config.RLStageConfig,
+    workdir: pathlib.Path,
+    *,
+    find_initial: FindInitial = inputs.find_initial,
+) -> Task:
     """Reads prompts, held-out questions and the place of the first weights.
 
     Args:
       config: The stage.
       workdir: The run's folder.
+      find_initial: Finds that place.
 
     Raises:
       UserError: If a source cannot be read or no prompt is left.
     """
     data, exam = config.data, config.rl.eval
     mixture = inputs.read_mixture(data, workdir, epochs=config.epochs)
-    start = inputs.find_initial(config, mixture, workdir)
+    start = find_initial(config, mixture, workdir)
     encoder = messages.Encoder(start.assets, min_pixels=data.min_pixels, max_pixels=data.max_pixels)
     train = _make_prompts(config, mixture, encoder)
     if not train.prompts:

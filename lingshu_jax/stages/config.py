@@ -33,14 +33,16 @@ class ModelConfig:
     Attributes:
       init_from: A Hugging Face folder, a checkpoint folder or the workdir of an earlier
         stage; "random" makes a random checkpoint of `size` in the workdir.
-      size: Name in `models/sizes.py`; read only where `init_from` is "random".
+      size: Of the random model, "tiny" or another name in `models/sizes.py`; read only where
+        `init_from` is "random".
       param_dtype: Of the trained parameters and the optimizer's moments.
       frozen_dtype: What the stage does not train is read, held and saved in it; "" is
         `param_dtype`. Adapters are float32 in any case. "bfloat16" loses nothing where the first
         weights are bfloat16, as the published ones: they are saved bit by bit as they came. Of
         float32 weights, which an earlier stage trained, it keeps 8 of 24 significant bits.
       compute_dtype: Of activations and matrix products.
-      remat: Rematerialisation policy of the blocks.
+      remat: What the backward pass computes again to save memory: "none", "full", or between them
+        "save_some", "save_attention", "save_products", "dots" and "offload" (docs/sharding.md).
       attention: Backend by name, or "auto": the platform's kernel once its check has passed.
     """
 
@@ -60,14 +62,10 @@ class ModelConfig:
         if self.init_from == RANDOM:
             sizes.get(self.size)
         for name in ("param_dtype", "compute_dtype"):
-            value = getattr(self, name)
-            errors.require(value in DTYPES, f"model.{name}", value, f"one of {DTYPES}")
-        frozen, allowed = self.frozen_dtype, ("", *DTYPES)
-        errors.require(frozen in allowed, "model.frozen_dtype", frozen, f"one of {allowed}")
-        known = tuple(layers.REMAT_POLICIES)
-        errors.require(self.remat in known, "model.remat", self.remat, f"one of {known}")
-        chosen, known = self.attention, attention_backends.NAMES
-        errors.require(chosen in known, "model.attention", chosen, f"one of {known}")
+            errors.require_word(f"model.{name}", getattr(self, name), DTYPES)
+        errors.require_word("model.frozen_dtype", self.frozen_dtype, ("", *DTYPES))
+        errors.require_word("model.remat", self.remat, layers.REMAT_POLICIES)
+        errors.require_word("model.attention", self.attention, attention_backends.NAMES)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -78,12 +76,13 @@ class DataConfig:
       sources: The mixture.
       root: Folder that relative paths start from; "demo" makes the demo's rows from images
         inside installed libraries, in the workdir.
-      without: Groups of sources that are left out.
+      without: Groups of sources that are left out, as ("synthetic",).
       fraction: Of the rows of every source that are read; a smaller one is part of a larger.
-      tokens_per_row: T.
-      patches_per_row: P, a multiple of 64; 0 computes it from the mixture.
-      rows_per_batch: B, over all devices and accumulation steps; 0 computes it from the mixture,
-        where the batch is counted in sequences.
+      tokens_per_row: Tokens of a packed row, T.
+      patches_per_row: Image patches of a packed row, P, a multiple of 64; 0 computes it from the
+        mixture.
+      rows_per_batch: Packed rows of an optimizer step, B, over all devices and accumulation steps;
+        0 computes it from the mixture, where the batch is counted in sequences.
       sequences_per_batch: A batch is so many sequences, in whichever rows; 0 counts it in rows.
       sequences_per_row: At most so many sequences share a row; 0 is as many as fit.
       too_long: What is done with a row that does not fit: "drop" it, "shrink_images" or
@@ -159,17 +158,8 @@ class DataConfig:
             rows,
             f">= {fewest}" + " without sequences_per_batch" * fewest,
         )
-        policies = too_long.POLICIES
-        errors.require(
-            self.too_long in policies, "data.too_long", self.too_long, f"one of {policies}"
-        )
-        known = NORMALIZATIONS
-        errors.require(
-            self.normalization in known,
-            "data.normalization",
-            self.normalization,
-            f"one of {known}",
-        )
+        errors.require_word("data.too_long", self.too_long, too_long.POLICIES)
+        errors.require_word("data.normalization", self.normalization, NORMALIZATIONS)
         errors.require(
             0 < self.min_pixels <= self.max_pixels,
             "data.min_pixels and max_pixels",
@@ -241,8 +231,7 @@ class MeshConfig:
 
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
-        known = ("", *topologies.PRESETS)
-        errors.require(self.preset in known, "mesh.preset", self.preset, f"one of {known}")
+        errors.require_word("mesh.preset", self.preset, ("", *topologies.PRESETS))
         for name in sharding.MESH_AXES:
             size, unset = getattr(self, name), getattr(type(self), name)
             errors.require(
@@ -336,7 +325,7 @@ class StageConfig:
     """One training stage.
 
     Attributes:
-      stage: One of `STAGES`.
+      stage: "shallow_align", "deep_align", "instruct" or "rl".
       model: Where the weights come from.
       data: What is read.
       optim: What is trained, and how.
@@ -403,7 +392,7 @@ class StageConfig:
 
     def validate(self) -> None:
         """Raises UserError naming the first field that is out of range."""
-        errors.require(self.stage in STAGES, "stage", self.stage, f"one of {STAGES}")
+        errors.require_word("stage", self.stage, STAGES)
         for part in (self.model, self.data, self.optim, self.lora, self.guard):
             part.validate()
         for part in (self.validation, self.mesh):
@@ -449,8 +438,8 @@ def hub_folder(size: str) -> str:
     Raises:
       UserError: If the size is unknown.
     """
-    known = sizes.PUBLISHED
-    errors.require(size in known, "<variant>", size, f"one of {(TINY, *known)}")
+    if size not in sizes.PUBLISHED:
+        errors.require_word("<variant>", size, (TINY, *sizes.PUBLISHED))
     return f"Qwen/Qwen2.5-VL-{size.upper()}-Instruct"
 
 

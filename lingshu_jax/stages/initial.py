@@ -134,19 +134,10 @@ def make_random_folder(
     """
     if (folder / "config.json").is_file():
         return folder
-    size = sizes.get(size_name)
     with paths.whole_folder(folder) as partial:
-        total = tokenizer_files.write_tokenizer(
-            partial, corpus, size.special.pad, min_pixels=min_pixels, max_pixels=max_pixels
+        size = write_random_assets(
+            partial, size_name, corpus, min_pixels=min_pixels, max_pixels=max_pixels
         )
-        if total > size.text.vocab_size:
-            raise errors.UserError(
-                f"the tokenizer has {total} ids, model size {size_name!r} has "
-                f"{size.text.vocab_size}"
-            )
-        # A small corpus gives fewer merges, and the special tokens then follow sooner.
-        ids = tokens.SpecialIds.from_vocab(tokenizer.load(partial).token_to_id)
-        size = dataclasses.replace(size, special=ids)
         model = qwen2_5_vl.Qwen2_5_VL(size=size)
         params = jax.jit(lambda key: qwen2_5_vl.init_params(model, key))(jax.random.key(seed))
         hf.write_weights(params, size, partial)
@@ -154,3 +145,39 @@ def make_random_folder(
             json.dumps(hf_config.dump(size, dtype="float32"), indent=2)
         )
     return folder
+
+
+def write_random_assets(
+    folder: pathlib.Path,
+    size_name: str,
+    corpus: Iterable[str] | tokenizers.Tokenizer,
+    *,
+    min_pixels: int,
+    max_pixels: int,
+) -> sizes.ModelSize:
+    """Tokenizer and processor of a random checkpoint, without its weights.
+
+    Args:
+      folder: Where to.
+      size_name: As of `make_random_folder`, and so the rest.
+      corpus: Of the tokenizer.
+      min_pixels: Smallest image area.
+      max_pixels: Largest.
+
+    Returns:
+      The model's sizes, with the ids of this tokenizer.
+
+    Raises:
+      UserError: If the size is unknown, or too small for the tokenizer.
+    """
+    size = sizes.get(size_name)
+    total = tokenizer_files.write_tokenizer(
+        folder, corpus, size.special.pad, min_pixels=min_pixels, max_pixels=max_pixels
+    )
+    if total > size.text.vocab_size:
+        raise errors.UserError(
+            f"the tokenizer has {total} ids, model size {size_name!r} has {size.text.vocab_size}"
+        )
+    # A small corpus gives fewer merges, and the special tokens then follow sooner.
+    ids = tokens.SpecialIds.from_vocab(tokenizer.load(folder).token_to_id)
+    return dataclasses.replace(size, special=ids)

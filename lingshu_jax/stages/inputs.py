@@ -146,9 +146,7 @@ def encode(
     Raises:
       UserError: If no example is left, or where `strict` forbids it a row is refused.
     """
-    if not len(mixture.examples):
-        reason = f"; the first: {mixture.dropped[0].reason}" if mixture.dropped else ""
-        raise errors.UserError(f"no row to read, {len(mixture.dropped)} refused{reason}")
+    require_rows(config, mixture)
     encoder = messages.Encoder(assets, min_pixels=config.min_pixels, max_pixels=config.max_pixels)
     shares, root = mixture.examples.shares, mixture.examples.root
     files = [str(root.absolute()), *(f"{s.source.path} {s.source.image_root}" for s in shares)]
@@ -167,6 +165,26 @@ def encode(
         )
     require_none(rows.dropped, strict=config.strict)
     return rows
+
+
+def require_rows(config: stage_config.DataConfig, mixture: Mixture) -> None:
+    """Refuses a mixture without a good row.
+
+    Args:
+      config: Names the sources.
+      mixture: What was read of them.
+
+    Raises:
+      UserError: If there is none; the line names the files and the first reason.
+    """
+    if len(mixture.examples):
+        return
+    files = ", ".join(str(mixture.examples.root / source.path) for source in config.sources)
+    reason = f"; the first: {mixture.dropped[0].text}" if mixture.dropped else ", none there"
+    raise errors.UserError(
+        f"no row to read in {files}: {len(mixture.dropped)} refused{reason}; docs/data_formats.md "
+        "has what config.data.sources may hold"
+    )
 
 
 def require_none(dropped: Sequence[sources.Dropped], *, strict: bool) -> None:
@@ -267,18 +285,29 @@ def _make_random(
     config: stage_config.StageConfig, mixture: Mixture, workdir: pathlib.Path
 ) -> pathlib.Path:
     """A random checkpoint in the workdir; the mixture's texts train its tokenizer."""
-    if config.data.root == stage_config.DEMO:
-        corpus = demo_rows.load(workdir / stage_config.DEMO).corpus()
-    else:
-        corpus = _texts(mixture.examples)
     return initial.make_random_folder(
         workdir / BASE,
         config.model.size,
-        corpus,
+        corpus(config, mixture, workdir),
         seed=config.seed,
         min_pixels=config.data.min_pixels,
         max_pixels=config.data.max_pixels,
     )
+
+
+def corpus(
+    config: stage_config.StageConfig, mixture: Mixture, workdir: pathlib.Path
+) -> Iterable[str]:
+    """The texts that the tokenizer of a random checkpoint is trained on.
+
+    Args:
+      config: The stage.
+      mixture: Its examples.
+      workdir: Where the demo's rows are, if the stage reads those.
+    """
+    if config.data.root == stage_config.DEMO:
+        return demo_rows.load(workdir / stage_config.DEMO).corpus()
+    return _texts(mixture.examples)
 
 
 def write_data(

@@ -7,6 +7,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 
 from lingshu_jax.common import metrics, sharding, structs
@@ -44,8 +45,9 @@ def run(
     if finished is not None:
         return finished
     watch = metrics.Stopwatch(useful=("step",))
-    multiples = _multiples(config)
+    multiples = find_multiples(config, config.mesh.make_mesh())
     mixture = inputs.read_mixture(config.data, workdir, epochs=config.epochs)
+    inputs.require_rows(config.data, mixture)
     start = inputs.find_initial(config, mixture, workdir)
     _check_patterns(config, start.size)
     encoded = inputs.encode(config.data, mixture, start.assets, workdir=workdir)
@@ -91,9 +93,18 @@ def _check_patterns(config: stage_config.StageConfig, size: sizes.ModelSize) -> 
     train_state.lay_out(size, config)
 
 
-def _multiples(config: stage_config.StageConfig) -> batch_plans.Multiples:
-    """What rows and slots must be multiples of, where they are computed."""
-    mesh = config.mesh.make_mesh()
+def find_multiples(
+    config: stage_config.StageConfig, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh
+) -> batch_plans.Multiples:
+    """What rows and slots must be multiples of, where they are computed.
+
+    Args:
+      config: The stage.
+      mesh: The devices.
+
+    Raises:
+      UserError: If a batch does not spread evenly over them.
+    """
     trainer_lib.check_batch(config.data, mesh)
     rows = sharding.batch_parts(mesh) * config.accumulation_steps
     return batch_plans.Multiples(rows=rows, slots=mesh.shape["context"])

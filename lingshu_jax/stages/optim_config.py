@@ -155,7 +155,7 @@ def _check_options(options: dict[str, Any], prefix: str) -> None:
             name in OPTIONS, f"{prefix}{name}", value, f"absent: the known are {OPTIONS}"
         )
         if name == "schedule":
-            errors.require(value in SCHEDULES, prefix + name, value, f"one of {SCHEDULES}")
+            errors.require_word(prefix + name, value, SCHEDULES)
         elif name == "final_fraction":
             errors.require(0 <= value <= 1, prefix + name, value, "in [0, 1]")
         else:

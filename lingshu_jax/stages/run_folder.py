@@ -5,6 +5,7 @@
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
 from lingshu_jax.common import errors, paths, runtime
@@ -131,7 +132,8 @@ def _check_same(old: dict[str, Any], new: dict[str, Any], workdir: pathlib.Path)
     known = _flat(old)
     for name, value in _flat(new).items():
         before = known.get(name)
-        is_free = any(f"{_own_name(name)}.".startswith(f"{free}.") for free in _FREE_FIELDS)
+        plain = re.sub(r"\[\d+\]", "", _own_name(name))
+        is_free = any(f"{plain}.".startswith(f"{free}.") for free in _FREE_FIELDS)
         is_asked = _own_name(name) in _COMPUTED_FIELDS and value == 0
         if before != value and not is_free and not is_asked:
             raise errors.UserError(
@@ -147,9 +149,15 @@ def _own_name(name: str) -> str:
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
+    """Values by the name that a flag would have; of many parts, such as sources, also how many."""
     flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat.update(_flat(value, f"{prefix}.{name}" if prefix else name))
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            flat.update(_flat(value, f"{prefix}.{name}" if prefix else name))
+    elif isinstance(tree, list) and tree and all(isinstance(part, dict) for part in tree):
+        flat[prefix] = f"{len(tree)} entries"
+        for number, part in enumerate(tree):
+            flat.update(_flat(part, f"{prefix}[{number}]"))
+    else:
+        flat[prefix] = tree
     return flat

@@ -155,7 +155,7 @@ def abstract(
     params: Any,
     groups: tuple[optim.Group, ...],
     optimizer: optax.GradientTransformation,
-    mesh: jax.sharding.Mesh,
+    mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh,
 ) -> TrainState:
     """What `create` makes, as shapes with their places; for `restore`.
 
@@ -175,7 +175,9 @@ def abstract(
 
 
 def opt_shardings(
-    trained: optim.Leaves, optimizer: optax.GradientTransformation, mesh: jax.sharding.Mesh
+    trained: optim.Leaves,
+    optimizer: optax.GradientTransformation,
+    mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh,
 ) -> Any:
     """A sharding for each leaf of the optimizer's state.
 

@@ -266,7 +266,9 @@ def make_model(
     )
 
 
-def check_batch(data: stage_config.DataConfig, mesh: jax.sharding.Mesh) -> None:
+def check_batch(
+    data: stage_config.DataConfig, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh
+) -> None:
     """Refuses a batch that does not spread evenly.
 
     Args:

@@ -10,12 +10,14 @@ import sys
 import pytest
 
 COMMAND = """
+import errno
+import jax
 from absl import flags
 from lingshu_jax.common import cli, errors
 
 
 def define_flags():
-    cli.define_config()
+    cli.define_config(example="config.py")
     flags.DEFINE_integer("rows", 1, "Rows.")
     flags.DEFINE_string("output", None, "Where to.")
 
@@ -26,6 +28,10 @@ def main(argv):
         raise errors.UserError("--output must be good,\\n  got 'bad'")
     if output == "stop":
         raise KeyboardInterrupt
+    if output == "memory":
+        jax.numpy.zeros(1 << 46)
+    if output == "full":
+        raise OSError(errno.ENOSPC, "No space left on device", "/run/metrics.jsonl")
     if output == "fault":
         raise ValueError("a fault of ours")
     print(output, cli.flag("rows"), cli.flag("config"))
@@ -34,13 +40,20 @@ def main(argv):
 if __name__ == "__main__":
     cli.run(main, define_flags)
 """
-CONFIG = """
+CONFIG = '''
 import dataclasses
 from lingshu_jax.common import errors
 
 
 @dataclasses.dataclass(kw_only=True)
 class Part:
+    """A part.
+
+    Attributes:
+      steps: How many.
+      rate: Of them.
+    """
+
     steps: int = 3
     rate: float = 0.5
 
@@ -55,7 +68,7 @@ def get_config(arg="plain"):
     if arg != "plain":
         raise errors.UserError(f"unknown variant {arg!r}; known: plain")
     return Config()
-"""
+'''
 
 
 @pytest.fixture(scope="module")
@@ -90,18 +103,22 @@ def test_values_arrive(folder: pathlib.Path, repo: pathlib.Path) -> None:
     [
         (["--output=bad"], ["--output must be good, got 'bad'"]),
         ([], ["--output is required"]),
+        (["--output=full"], ["No space left on device: /run/metrics.jsonl; free some space"]),
+        (["--output=memory"], ["memory of a device is too small", "config.mesh.fsdp"]),
         (["--output=o", "--rows=many"], ["rows", "many"]),
-        (["--output=o", "--row=1"], ["row"]),
+        (["--output=o", "--row=1"], ["--row", "did you mean '--rows'?"]),
         (["--output=o", "surplus"], ["'surplus'", "--name=value"]),
-        (["--output=o", "--config=nowhere.py"], ["nowhere.py"]),
+        (["--output=o", "--config=nowhere.py"], ["no file nowhere.py"]),
         (["--output=o", "--config=broken.py"], ["broken.py"]),
         (["--output=o", "--config=config.py:odd"], ["'odd'", "plain"]),
-        (["--output=o", "--config=config.py", "--config.part.step=1"], ["step"]),
-        (["--output=o", "--config=config.py", "--config.part.steps=x"], ["steps", "x"]),
+        (["--output=o", "--config=config.py", "--config.part.step=1"], ["did you mean 'steps'"]),
+        (["--output=o", "--config=config.py", "--config.part.steps=x"], ["type int", "'x'"]),
     ],
     ids=[
         "user_error",
         "required",
+        "full_disk",
+        "out_of_memory",
         "wrong_type",
         "unknown_flag",
         "surplus_argument",
@@ -133,3 +150,27 @@ def test_an_interruption_is_one_line(folder: pathlib.Path, repo: pathlib.Path) -
     done = run(folder, repo, "--output=stop")
     assert done.returncode == 130
     assert done.stderr.startswith("interrupted") and done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words", "absent"),
+    [
+        (
+            ["--help"],
+            ["--rows: Rows.", "config.part.steps: How many", "fields of --config=con"],
+            [],
+        ),
+        (["--config=config.py", "--help", "--row=1"], ["part.rate: Of them."], ["of another"]),
+        (["--helpshort"], ["--rows: Rows."], ["--config.part"]),
+        (["--helpfull"], ["--rows: Rows.", "--verbosity", "config.part.steps: How many"], []),
+        (["--config=nowhere.py", "--help"], ["--rows: Rows.", "no file nowhere.py"], []),
+    ],
+    ids=["example", "given", "short", "full", "no_such_file"],
+)
+def test_help_shows_flags_and_fields(
+    folder: pathlib.Path, repo: pathlib.Path, args: list[str], words: list[str], absent: list[str]
+) -> None:
+    done = run(folder, repo, *args)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert all(word in done.stdout for word in words), done.stdout
+    assert not any(word in done.stdout for word in absent), done.stdout

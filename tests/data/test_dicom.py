@@ -379,7 +379,7 @@ def test_a_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = pixels.get_decoder(uid.JPEG2000Lossless)
     monkeypatch.setattr(decoder, "_available", {})
     monkeypatch.setattr(decoder, "_unavailable", {"pylibjpeg": ("pylibjpeg>=2.0",)})
-    expected = r"JPEG 2000 .*pylibjpeg - requires pylibjpeg>=2\.0; install lingshu_jax\[data\]"
+    expected = r"JPEG 2000 .*requires pylibjpeg>=2\.0; pip install 'lingshu-jax\[data\]'"
     with pytest.raises(errors.UserError, match=expected):
         dicom.read(BUNDLED / "MR_small_jp2klossless.dcm")
 

@@ -218,7 +218,7 @@ for path in ({str(path)!r}, {scan!r}):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert run.stdout.splitlines() == [
-        f"reading {kind} files needs lingshu_jax[data]: no module {package}"
+        f"reading {kind} files needs {package}: pip install 'lingshu-jax[data]'"
         for kind, package in (("dicom", "pydicom"), ("nifti", "nibabel"))
     ]
 

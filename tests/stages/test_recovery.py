@@ -245,7 +245,11 @@ cli.run(write, lambda: None)
 @pytest.mark.parametrize(
     ("first", "line"),
     [
-        ("pass", "No space left on device: /run/metrics.jsonl"),
+        (
+            "pass",
+            "No space left on device: /run/metrics.jsonl; free some space and give the same "
+            "command",
+        ),
         ("raise errors.UserError('no room for step 4')", "no room for step 4"),
     ],
 )
