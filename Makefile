@@ -53,7 +53,7 @@ goldens: $(ORACLE)/installed-$(KEY) ## write the stored arrays again and show wh
 	  echo "$$script"; PYTHONPATH=. $(ORACLE)/bin/python "$$script"; done
 	git status --short -- tests/golden
 
-long: $(VENV)/installed-$(KEY) ## the slow groups [GROUP=kill|fuzz|aot|browser|ray|vllm] [REDUCED=1]
+long: $(VENV)/installed-$(KEY) ## the slow groups [GROUP=kill|fuzz|aot|browser|ray|vllm|docs] [REDUCED=1]
 	VENV=$(VENV) REDUCED=$(REDUCED) bash tools/long.sh $(GROUP)
 
 check: $(VENV)/installed-$(KEY) ## format, lint, types, import direction

@@ -8,7 +8,7 @@
 # one, is run by its python after the installation. REDUCED=1: the short form.
 set -euo pipefail
 
-all=(kill fuzz aot browser ray vllm)
+all=(kill fuzz aot browser ray vllm docs)
 groups=("$@")
 [[ ${#groups[@]} -gt 0 ]] || groups=("${all[@]}")
 python="${VENV:-.venv}/bin/python"
