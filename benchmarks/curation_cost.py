@@ -27,6 +27,8 @@ import numpy as np
 
 from benchmarks import curation_cost_model as model
 from data_tools import (
+    card,
+    card_samples,
     config,
     curate,
     decontaminate,
@@ -53,6 +55,7 @@ VOCABULARY = 5000
 QUESTIONS = 20_000  # of the benchmarks that rows are looked up in
 SIZES = (10_000, 100_000, 1_000_000)
 SUFFIXES = (".png", ".jpg", ".jpeg")
+COPIES = 100  # of what is known of the rows, to see what a row costs the card
 
 
 def find_pictures(folder: Path, count: int) -> list[Path]:
@@ -163,12 +166,38 @@ def measure(folder: Path, pictures: Sequence[Path], rng: np.random.Generator) ->
         raise errors.UserError("nothing is left of the pictures: too few, or all of them broken")
     found = {
         "read": read,
+        **_stepping(cleaning, [row for row in rows if row.media], others[1], states),
         **_looking(rows, [medium for row in rows for medium in row.media], pictures),
         **_texts(kept, texts, made.dedup_texts, rng),
         **_writing(made, states, run, folder),
     }
     sizes = [path.stat().st_size for path in pictures]
-    return model.Speeds(**found, bytes_per_picture=float(np.mean(sizes)))
+    shapes = [images.read_shape(str(path), is_video=False) for path in pictures]
+    pixels = [shape.height * shape.width for shape in shapes]
+    return model.Speeds(
+        **found,
+        bytes_per_picture=float(np.mean(sizes)),
+        pixels_per_picture=float(np.mean(pixels)),
+    )
+
+
+def _stepping(
+    cleaning: deidentify.Deidentify,
+    with_pictures: Sequence[rows_lib.Row],
+    naming: steps.Step,
+    states: Sequence[steps.State],
+) -> dict[str, float]:
+    """Steps that are one function of a row each."""
+    assert naming.name == "modality"
+    rows, plan = _rows(states[2]), states[3].folder / steps.PLAN
+    again = [*rows] * -(-2000 // len(rows))
+    naming.apply(rows, plan, "warm.parquet")
+    seconds, _ = taken(lambda: naming.apply(again, plan, "again.parquet"))
+    part = Path()
+    return {
+        "burned_in": rate(lambda row: cleaning.apply([row], part, ""), with_pictures),
+        "modality": len(again) / seconds,
+    }
 
 
 def _looking(
@@ -239,7 +268,32 @@ def _writing(
     seconds, _ = taken(
         lambda: manifest.write(one, state.folder, origins, choice=choice, about=about)
     )
-    return rates | {"manifest": len(rows) / seconds}
+    card_rate = _card(made, states[-1], state.folder, folder / "card")
+    return rates | {"manifest": len(rows) / seconds, "card": card_rate}
+
+
+def _card(made: config.CurationConfig, mixed: steps.State, records: Path, folder: Path) -> float:
+    """Rows a second that the card counts: of many copies, less what it costs to show some rows."""
+    origins, region = manifest.origins(made.sources), made.filters.region
+
+    def read(rows: Path, known: Path) -> None:
+        card.look(known, origins)
+        card_samples.kept(rows, known, region)
+
+    few = _rows_of_index(records)
+    for place, of in ((steps.ROWS, mixed.folder), (shards.INDEX, records)):
+        (folder / place).mkdir(parents=True)
+        for name in rows_lib.names(of / place):
+            for number in range(COPIES):
+                os.link(of / place / name, folder / place / f"{number:05d}-{name}")
+    read(mixed.folder / steps.ROWS, records)
+    shown, _ = taken(lambda: read(mixed.folder / steps.ROWS, records))
+    seconds, _ = taken(lambda: read(folder / steps.ROWS, folder))
+    return (COPIES - 1) * few / max(seconds - shown, 1e-9)
+
+
+def _rows_of_index(folder: Path) -> int:
+    return sum(table.num_rows for table in shards.read_index(folder, ["order"]))
 
 
 def group(folder: Path, count: int) -> model.Grouping:
@@ -250,10 +304,10 @@ def group(folder: Path, count: int) -> model.Grouping:
       count: Of the hashes.
     """
     context = multiprocessing.get_context("spawn")
-    for work in (_write_hashes, _group):  # each in its own, for the memory of the second
-        with context.Pool(1) as pool:
-            result = pool.apply(work, (folder / str(count), count))
-    return result
+    with context.Pool(1) as pool:
+        pool.apply(_write_hashes, (folder / str(count), count))
+    with context.Pool(1) as pool:  # another one, for its memory
+        return pool.apply(_group, (folder / str(count), count))
 
 
 def _hashes(count: int) -> np.ndarray:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 # about pictures, and texts.
 CAPTIONS, INSTRUCTIONS, TEXTS = 4.0, 1.41, 0.858
 NODES = (1, 8, 64)
-PARTITIONS = 6  # times that a row is written and read again: after each step
-STARTS = 11  # times that processes are started
+PARTITIONS = 7  # times that a row is written and read again: after each step behind ingest
+STARTS = 13  # times that processes are started
 BANDS = 9  # keys of a text: datasketch's bands for a likeness of 0.8 and 128 values
 
 
@@ -25,31 +25,39 @@ class Speeds:
 
     Attributes:
       read: Rows from a source to a partition.
+      burned_in: Pictures decoded and looked at for burned-in text.
       look: Pictures decoded and looked at.
       filter_text: Rows whose texts are looked at: language, identifiers, length.
       hash_decoded: Pictures hashed that are decoded already.
       hash: Pictures decoded and hashed.
+      modality: Rows whose modality is found without a model.
       sign: Texts signed by MinHash, with their bands.
       look_up: Rows looked up in the keys of the benchmarks.
       partition: Rows written to a partition and read again.
       shard_picture: Rows with a picture made records, fingerprints and shards.
       shard_text: The same of rows without.
       manifest: Rows counted in a manifest, with their fingerprints.
+      card: Rows counted for the data card.
       bytes_per_picture: Mean size of a file.
+      pixels_per_picture: Mean number of its pixels.
     """
 
     read: float
+    burned_in: float
     look: float
     filter_text: float
     hash_decoded: float
     hash: float
+    modality: float
     sign: float
     look_up: float
     partition: float
     shard_picture: float
     shard_text: float
     manifest: float
+    card: float
     bytes_per_picture: float
+    pixels_per_picture: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +133,11 @@ def core_seconds(speeds: Speeds, samples: float) -> dict[str, float]:
     """
     pictures, texts = rows_of(samples)
     return {
+        "looking for burned-in text": pictures / speeds.burned_in,
         "decoding and looking": pictures / speeds.look,
         "filters of texts": samples / speeds.filter_text,
         "decoding and hashing": pictures / speeds.hash,
+        "modality, without a model": samples / speeds.modality,
         "MinHash": texts / speeds.sign,
         "looking up benchmarks": samples / speeds.look_up,
         "partitions": PARTITIONS * samples / speeds.partition,
@@ -148,6 +158,7 @@ def serial_seconds(speeds: Speeds, grouping: Grouping, plan: Plan) -> dict[str, 
         "grouping": (pictures + BANDS * texts) * grouping.seconds / grouping.keys,
         "planning the mixture": plan.samples * grouping.planning / grouping.keys,
         "manifests": plan.samples / speeds.manifest,
+        "data card": plan.samples / speeds.card,
         "starting processes": STARTS * plan.start,
     }
 
@@ -179,16 +190,19 @@ def speed_table(speeds: Speeds) -> list[str]:
     """
     lines = (
         ("reading a source", "rows", speeds.read),
+        ("decoding, looking for burned-in text", "pictures", speeds.burned_in),
         ("decoding and looking", "pictures", speeds.look),
         ("filters of texts", "rows", speeds.filter_text),
         ("hashing after decoding", "pictures", speeds.hash_decoded),
         ("decoding and hashing", "pictures", speeds.hash),
+        ("modality without a model", "rows", speeds.modality),
         ("MinHash and bands", "texts", speeds.sign),
         ("looking up benchmarks, n-grams of 13 words", "rows", speeds.look_up),
         ("writing and reading a partition", "rows", speeds.partition),
         ("records and shards, with a picture", "rows", speeds.shard_picture),
         ("records and shards, texts", "rows", speeds.shard_text),
         ("manifest and fingerprints", "rows", speeds.manifest),
+        ("data card", "rows", speeds.card),
     )
     cells = [f"| {what} | {unit} | {value:,.0f} |" for what, unit, value in lines]
     return ["| part | unit | a second and core |", "| --- | --- | --- |", *cells, ""]
@@ -230,16 +244,16 @@ def cost_table(speeds: Speeds, grouping: Grouping, plan: Plan) -> list[str]:
     )
     lines = [
         f"{plan.samples:,.0f} samples: {pictures:,.0f} with a picture of "
-        f"{speeds.bytes_per_picture / 1024:,.0f} KiB, {texts:,.0f} texts; nodes of {plan.cores} "
-        "cores",
+        f"{speeds.bytes_per_picture / 1024:,.0f} KiB and {speeds.pixels_per_picture / 1e6:.2f} "
+        f"megapixels, {texts:,.0f} texts; nodes of {plan.cores} cores",
         "",
         "| nodes | hours | of it one process | reading | all cores | pictures read, MB/s a node |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for nodes in NODES:
         found = cost(speeds, grouping, plan, nodes)
-        # Twice while all cores work, to look and to hash; once more for the shards.
-        each = 3 * volume / found.spread / nodes / 1e6
+        # For text, to look, to hash, and for the shards.
+        each = 4 * volume / found.spread / nodes / 1e6
         hours = (found.seconds, found.serial, found.reading, found.spread)
         cells = " | ".join(f"{value / 3600:.2f}" for value in hours)
         lines.append(f"| {nodes} | {cells} | {each:,.0f} |")

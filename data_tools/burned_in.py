@@ -70,7 +70,7 @@ def find(image: UInt8[np.ndarray, "H W"]) -> list[Box]:
     """
     found: list[Box] = []
     for factor, small in _copies(image):
-        steep = ndimage.maximum_filter(small, 3) - ndimage.minimum_filter(small, 3)
+        steep = _extreme(np.maximum, small, 3) - _extreme(np.minimum, small, 3)
         for seen in (small, 255 - small):
             for box in _texts(seen, steep, factor):
                 found.append(_clipped([factor * side for side in box], image.shape))
@@ -139,11 +139,34 @@ def _texts(
     image: UInt8[np.ndarray, "H W"], steep: UInt8[np.ndarray, "H W"], factor: int
 ) -> Iterator[Box]:
     """Bright texts of a copy."""
-    raised = image - ndimage.grey_opening(image, size=(STROKE, STROKE))
+    opened = _extreme(np.maximum, _extreme(np.minimum, image, STROKE), STROKE)
+    raised = image - opened
     for contrast in CONTRASTS:
         parts, signs = _parts(image, raised, steep, contrast)
         if len(parts.boxes) >= FEWEST_PARTS[factor]:
             yield from _lines(parts, signs, factor)
+
+
+def _extreme(pick: np.ufunc, image: np.ndarray, size: int) -> np.ndarray:
+    """The lowest or highest value of the square around each pixel, as far as there are pixels.
+
+    Much faster than the filters of `scipy.ndimage`: whole rows are compared at a time, and of the
+    squares those that grow by doubling.
+
+    Args:
+      pick: `np.minimum` or `np.maximum`.
+      image: Grey values, or a mask.
+      size: Side of the square, odd.
+    """
+    none = 255 if pick is np.minimum else 0
+    for _ in range(2):
+        image = np.pad(image, ((size // 2, size // 2), (0, 0)), constant_values=none)
+        width = 1
+        while width < size:
+            step = min(width, size - width)
+            image, width = pick(image[:-step], image[step:]), width + step
+        image = image.T
+    return image
 
 
 def _parts(
@@ -157,14 +180,12 @@ def _parts(
     labels = np.empty(seen.shape, np.int32)
     ndimage.label(seen, np.ones((3, 3)), output=labels)
     count = int(labels.max(initial=0))
-    slices = ndimage.find_objects(labels)
-    boxes = np.array([[x.start, y.start, x.stop, y.stop] for y, x in slices], np.int64)
-    boxes = boxes.reshape(-1, 4)
     flat = labels.ravel()
-    inside = np.flatnonzero(flat)
+    inside = np.flatnonzero(seen)
     of = flat[inside]
+    boxes = _boxes(of, inside, count, seen.shape[1])
     area = np.bincount(of, minlength=count + 1)[1:]
-    core = np.asarray(ndimage.minimum_filter(seen, 3), bool)
+    core = _extreme(np.minimum, seen, 3)
     edge = np.flatnonzero(seen & ~core)
     at_edge = flat[edge]
     sums = [np.bincount(at_edge, one.ravel()[edge], count + 1)[1:] for one in (steep, raised)]
@@ -179,6 +200,18 @@ def _parts(
     if good.sum() > MOST_PARTS:
         good[:] = False
     return parts.some(good), parts.some(small)
+
+
+def _boxes(
+    of: Int[np.ndarray, " P"], places: Int[np.ndarray, " P"], count: int, columns: int
+) -> Int[np.ndarray, "N 4"]:
+    """The box of each part, from the places of its pixels in the flattened picture."""
+    y, x = np.divmod(places, columns)
+    ends = np.full((2, count + 1), places.max(initial=0) + 1), np.zeros((2, count + 1), np.int64)
+    for axis, values in enumerate((x, y)):
+        np.minimum.at(ends[0][axis], of, values)
+        np.maximum.at(ends[1][axis], of, values + 1)
+    return np.concatenate(ends)[:, 1:].T
 
 
 def _level(

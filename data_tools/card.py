@@ -207,12 +207,12 @@ def _decontamination(states: Sequence[steps.State]) -> dict[str, Any] | None:
     for state in states:
         if state.folder.name.partition("_")[2].startswith("decontaminate-"):
             found = decontaminate.summarise(state.folder)
-            missing = {name: _reason(text) for name, text in found["missing"].items()}
+            missing = {name: _reason(name, text) for name, text in found["missing"].items()}
             return {**found, "missing": missing, "examples": {}}
     return None
 
 
-def _reason(text: str) -> str:
-    """Why a benchmark was not looked at, without the folder."""
-    cleaned = manifest.without_places(text)
+def _reason(name: str, text: str) -> str:
+    """Why a benchmark was not looked at, without the folder and without how it can be fetched."""
+    cleaned = manifest.without_places(text).removeprefix(f"{name}: ").partition(";")[0]
     return cleaned[: card_samples.MOST_TEXT]

@@ -14,7 +14,7 @@ from matplotlib import figure, ticker
 from lingshu_jax.common import pages
 
 COLOUR = "#2b6c99"
-MOST_BARS = 16
+MOST_BARS, MOST_LETTERS = 16, 40
 OTHERS = "all others"
 _ROW, _WIDTH, _FRAME = 0.24, 5.2, 0.7  # inches
 _STYLE: dict[Any, Any] = {
@@ -43,7 +43,7 @@ def bars(counts: Mapping[str, int]) -> str:
     if len(found) > MOST_BARS:
         rest = sum(value for _, value in found[MOST_BARS - 1 :])
         found = [*found[: MOST_BARS - 1], (OTHERS, rest)]
-    names = [name[:40] for name, _ in found]
+    names = [_short(name) for name, _ in found]
     values = [value for _, value in found]
     with matplotlib.rc_context(_STYLE):
         picture = figure.Figure(figsize=(_WIDTH, _FRAME + _ROW * len(found)), layout="constrained")
@@ -53,6 +53,7 @@ def bars(counts: Mapping[str, int]) -> str:
         plot.set_yticks(range(len(found)), names)
         plot.invert_yaxis()
         plot.margins(x=0.15)
+        plot.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
         plot.set_xlabel("rows")
         return _address(picture)
 
@@ -79,10 +80,17 @@ def histogram(
             plot.set_xlim(min(first, last / 10) / 1.5, last * 1.5)
         plot.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
         plot.xaxis.set_minor_formatter(ticker.NullFormatter())
+        plot.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
         plot.set_xlabel(label)
         plot.set_ylabel(of)
         plot.grid(visible=True, axis="y")
         return _address(picture)
+
+
+def _short(name: str) -> str:
+    return (
+        name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}\N{HORIZONTAL ELLIPSIS}"
+    )
 
 
 def _address(picture: figure.Figure) -> str:

@@ -23,6 +23,15 @@ PAGE = """{% extends "base.html" %}
 .card h4 { margin: 0 0 .3rem; } .card p { margin: .2rem 0; overflow-wrap: anywhere;
   white-space: pre-wrap; }
 .card .role { color: var(--soft); font-size: .85em; }
+li { overflow-wrap: anywhere; }
+@media (max-width: 30rem) {
+  th, td, th[scope="row"] { padding: .3rem .25rem; font-size: .78rem; }
+  thead th, td.text { white-space: normal; }
+  th[scope="row"], td.text { min-width: 0; overflow-wrap: anywhere; }
+  .stacked thead { display: none; }
+  .stacked tr { display: block; border-bottom: 1px solid var(--line); }
+  .stacked th, .stacked td { display: block; border: 0; padding: .15rem 0; }
+}
 .parents { border-left: 3px solid var(--line); padding-left: .7rem; margin-top: .5rem; }
 {% endblock %}
 {% block body %}
@@ -51,8 +60,9 @@ PAGE = """{% extends "base.html" %}
 <h3>{{ name }}</h3>
 {% if mixture %}
 <p>{{ mixture.rows.get(train, 0)|number }} rows for training,
-{{ mixture.rows.get(validation, 0)|number }} for validation, in {{ mixture.shards|length }}
-shards.{% if mixture.absent %} Sources that are absent: {{ mixture.absent|join(", ") }}.{% endif %}
+{{ mixture.rows.get(validation, 0)|number }} for validation, in
+{{ mixture.shards|length }} {{ "shard" if mixture.shards|length == 1 else "shards" }}.
+{% if mixture.absent %}Sources that are absent: {{ mixture.absent|join(", ") }}.{% endif %}
 </p>
 <div class="scroll"><table>
 <thead><tr><th scope="col" class="text">source</th><th scope="col">training</th>
@@ -114,9 +124,11 @@ shards.{% if mixture.absent %} Sources that are absent: {{ mixture.absent|join("
 {% for name, count in decontamination.looked_at.items() %}{{ name }} {{ count|number }}{%
 if not loop.last %}, {% endif %}{% else %}none{% endfor %}.</p>
 {% if decontamination.missing %}
-<p>Not looked at, so that rows of them may be in the mixtures:</p><ul>
+<p>Not looked at, so that rows of them may be in the mixtures:
+{{ decontamination.missing|join(", ") }}.</p>
+<details><summary>why</summary><ul>
 {% for name, why in decontamination.missing.items() %}<li>{{ name }}: {{ why }}</li>{%
-endfor %}</ul>
+endfor %}</ul></details>
 {% endif %}
 <div class="scroll"><table>
 <thead><tr><th scope="col" class="text">benchmark</th><th scope="col" class="text">found by</th>
@@ -135,7 +147,7 @@ else of it stay.</p>
 {% else %}<p>No benchmark was looked at.</p>{% endif %}
 
 <h2>Licences</h2>
-<div class="scroll"><table>
+<div class="scroll"><table class="stacked">
 <thead><tr><th scope="col" class="text">source</th><th scope="col" class="text">licence</th>
 <th scope="col" class="text">terms of access</th><th scope="col" class="text">citation</th></tr>
 </thead><tbody>

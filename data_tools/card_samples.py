@@ -157,9 +157,21 @@ def _made_row(row: rows_lib.Row, parents: Mapping[str, rows_lib.Row], region: st
     said = {key: value for key, value in provenance.items() if key != records.PARENTS}
     facts = "; ".join(f"{key}: {value}" for key, value in said.items() if isinstance(value, str))
     facts = "a file" if _NAMES_A_FILE.search(facts) else say(facts, region)
+    others = [name for name in splits.parents(row) if name not in parents]
     return show(row, region)._replace(
-        facts=facts, parents=tuple(show(parent, region) for parent in found)
+        facts=facts,
+        parents=(
+            *(show(parent, region) for parent in found),
+            *(_other_parent(name, provenance, region) for name in others),
+        ),
     )
+
+
+def _other_parent(name: str, provenance: Mapping[str, Any], region: str) -> Shown:
+    """What is known of a parent that is no row here: a labelled picture, or one left out."""
+    known = (provenance.get("checks") or {}).get("coarse_caption") or ""
+    text = (("known of it", say(known, region)),) if known else ()
+    return Shown(name.partition("/")[0], text, facts="no row of this curation")
 
 
 def _dropped_row(entry: Mapping[str, Any], row: rows_lib.Row | None, region: str) -> Shown:

@@ -139,7 +139,7 @@ class DedupEmbeddings:
         ranks = {name: rank for rank, name in enumerate(self.kinds)}
         keys = []
         for row in rows_lib.read(source / part):
-            ours, scope = places.get(row.id, []), self._scope(row.source)
+            ours, scope = places.get(row.id, []), self.images.scope(row.source, self.kinds)
             if scope is None or not ours or len(ours) != len(row.media):
                 continue
             # Of rows of several pictures the first ones are looked up, and all are compared.
@@ -168,12 +168,6 @@ class DedupEmbeddings:
         )
         alike = _alike(known, pairs["row"].to_pylist(), pairs["of"].to_pylist())
         return pairs.filter(pyarrow.array(alike >= self.config.threshold))
-
-    def _scope(self, source: str) -> str | None:
-        """As of `dedup_images`."""
-        if self.kinds[source] == "captions":
-            return "captions" if self.images.captions else None
-        return source if source in self.images.within else None
 
 
 def runs_of_bits(vector: Float32[np.ndarray, " D"], shape: tuple[int, int]) -> Iterator[str]:

@@ -48,6 +48,17 @@ class Config:
                     f"{', '.join(sources)}"
                 )
 
+    def scope(self, source: str, kinds: Mapping[str, str]) -> str | None:
+        """Among what the pictures of a source occur once; None where they may occur often.
+
+        Args:
+          source: Its name.
+          kinds: Kind of each source by name.
+        """
+        if kinds[source] == "captions":
+            return "captions" if self.captions else None
+        return source if source in self.within else None
+
 
 @dataclasses.dataclass(frozen=True)
 class DedupImages:
@@ -100,17 +111,12 @@ class DedupImages:
                 found[row.id] = [list(hash_one(medium)) for medium in row.media]
             except errors.UserError:
                 continue
-            scope = self._scope(row.source)
+            scope = self.config.scope(row.source, self.kinds)
             if row.media and scope is not None:
                 key = f"{scope} {rows_lib.dump(found[row.id])}"
                 keys.append(groups.Key(key, self._rank(row.source), row.id, series(row)))
         steps.write_json(folder / "hashes" / f"{Path(part).stem}.json", found)
         groups.write_keys(folder, part, keys)
-
-    def _scope(self, source: str) -> str | None:
-        if self.kinds[source] == "captions":
-            return "captions" if self.config.captions else None
-        return source if source in self.config.within else None
 
     def _rank(self, source: str) -> int:
         return list(self.kinds).index(source)

@@ -4,8 +4,9 @@
 
 DICOM and NIfTI files become pictures without any tag, embedded in their row, before the row is
 written for the first time: `convert` belongs into ingest. Of the header stay known words alone,
-and keyed hashes of series and case. Text in the pixels is found by the file's own word, by the
-regions of an ultrasound, whose outside is blackened, and by `burned_in.find`.
+and keyed hashes of series and case. Columns that name a patient become keyed hashes as well: a
+plain hash of a number can be found by trying all numbers. Text in the pixels is found by the file's
+own word, by the regions of an ultrasound, whose outside is blackened, and by `burned_in.find`.
 
 Pictures that are no DICOM lie in published sets: they are looked at and flagged, or masked or
 dropped, as is configured. What is beside their pixels (EXIF, comments) goes here if they are
@@ -39,6 +40,7 @@ BROKEN, TEXT, UNFOUND, FACE = (
     "burned-in text that was not found",
     "recognizable person",
 )
+PATIENT = ("patient", "patient_id", "subject_id")  # columns, and facts, that name one
 _LOOKED_AT = 3  # frames of a clip
 _FROM_TAG = "tag"  # as of `modality.TAG`
 
@@ -110,7 +112,7 @@ class Deidentify:
         made = dataclasses.asdict(self.config)
         # Another secret gives other hashes; the secret itself is not told.
         made["salt"] = scans.hashed(self.salt, "check")
-        return {**made, "detector": burned_in.VERSION}
+        return {**made, "detector": burned_in.VERSION, "patient": PATIENT}
 
     def plan(self, source: Path, folder: Path, run: steps.Run) -> None:
         """Every row is judged by itself."""
@@ -121,12 +123,17 @@ class Deidentify:
         return self._each(rows, scans_only=False)
 
     def convert(self, rows: Sequence[rows_lib.Row]) -> steps.Outcome:
-        """Does the rows with DICOM or NIfTI files and passes the others on as they are.
+        """Does the rows with DICOM or NIfTI files, and hashes what names a patient in all rows.
 
         Args:
           rows: As they were read, not written yet.
         """
-        return self._each(rows, scans_only=True)
+        return self._each([self._without_patient(row) for row in rows], scans_only=True)
+
+    def _without_patient(self, row: rows_lib.Row) -> rows_lib.Row:
+        named = {name: row.meta[name] for name in PATIENT if row.meta.get(name)}
+        keyed = {name: scans.hashed(self.salt, "patient", value) for name, value in named.items()}
+        return dataclasses.replace(row, meta={**row.meta, **keyed}) if keyed else row
 
     def _each(self, rows: Sequence[rows_lib.Row], *, scans_only: bool) -> steps.Outcome:
         treat = functools.lru_cache(512)(self._treat)  # many rows may be about one picture

@@ -8,6 +8,7 @@ imported, and is the only one that imports it.
 
 import gc
 import importlib
+import logging
 import os
 import signal
 import socket
@@ -44,7 +45,8 @@ def start(runner: Runner, *, address: str = "") -> None:
     """
     daft = load()
     if runner == "local":
-        daft.set_runner_native()
+        if daft.get_or_infer_runner_type() != "native":  # can be set once
+            daft.set_runner_native()
         return
     try:
         ray: Any = importlib.import_module("ray")
@@ -78,6 +80,7 @@ def _ray_options(*, is_here: bool) -> dict[str, Any]:
 def load() -> Any:
     """The library, which is told first to send nothing home."""
     os.environ.update(QUIET)
+    logging.getLogger("tracing").setLevel(logging.WARNING)  # names each part of a query on INFO
     try:
         return importlib.import_module("daft")
     except ModuleNotFoundError as error:

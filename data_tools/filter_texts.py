@@ -19,9 +19,11 @@ from langdetect import lang_detect_exception
 
 from lingshu_jax.data import tokenizer as tokenizer_lib
 
-VERSION = "1"
+VERSION = "2"
 MASK = "[removed]"
-SHORTEST = 60  # characters: the language of shorter texts is guessed too often
+# Of English answers of MedQuAD and MTS-Dialog, 4 % of 40 to 59 characters are taken for another
+# language, and 0.5 % of 60 to 89; of those the library is sure of, 2 % and 0.2 %.
+SHORTEST, SURE = 60, 0.9
 
 _AUTHOR = r"[A-Z][\w'\u2019-]+"
 _CITATION = re.compile(
@@ -153,7 +155,8 @@ def language(text: str) -> str | None:
     """The language of a text as "en" or "zh"; None where it cannot be told.
 
     Args:
-      text: Any; of Chinese it is enough that most letters are.
+      text: Any; of fewer than `SHORTEST` characters it is told of Chinese alone, for which it is
+        enough that most letters are.
     """
     letters = [character for character in text if character.isalpha()]
     if len(text.strip()) < SHORTEST and not any(map(_is_chinese, letters)):
@@ -162,9 +165,10 @@ def language(text: str) -> str | None:
         return "zh"
     langdetect.DetectorFactory.seed = 0  # its draws decide ties
     try:
-        return str(langdetect.detect(text))
+        first = langdetect.detect_langs(text)[0]
     except lang_detect_exception.LangDetectException:
         return None
+    return str(first.lang) if first.prob >= SURE else None
 
 
 def counter(tokenizer: str) -> Callable[[str], int]:

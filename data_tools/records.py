@@ -22,7 +22,8 @@ from data_tools import rows as rows_lib
 from lingshu_jax.common import errors
 
 VERSION = 1
-KEPT = ("answer", "answer_type", "options", "aliases", "kind")  # of the publisher's columns
+# Of the publisher's columns, and what doctors said of a made row.
+KEPT = ("answer", "answer_type", "options", "aliases", "kind", "review")
 PROVENANCE = "provenance"  # of a made row: from what, and how
 PARENTS = "parents"
 _PIXELS_CACHED = 64  # pictures whose files are kept for the rows that follow

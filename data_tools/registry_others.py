@@ -92,6 +92,23 @@ ENTRIES = (
         unchecked="address and citation: a copy was at hand, not the publisher's repository",
     ),
     registry_entry.Entry(
+        key="skimage_bundled",
+        title="Medical pictures of scikit-image",
+        about="a fundus photograph, stained colonic glands and a cell in saline",
+        address="https://github.com/scikit-image/scikit-image",
+        licence="CC0-1.0 (retina.jpg, cell.png); no known restrictions (ihc.png)",
+        citation=(
+            "van der Walt et al., scikit-image: image processing in Python, PeerJ 2, 2014; its"
+            " pictures: Häggström, WikiJournal of Medicine 1(2), 2014; Center for Microscopy And"
+            " Molecular Imaging; Müller et al., Optics Express 26(8), 2018"
+        ),
+        files=("retina.jpg", "ihc.png", "cell.png"),
+        format="skimage_bundled",
+        kind="captions",
+        group="captions",
+        schema="scikit-image/scikit-image@cd0a3d2 src/_skimage2/data; what its texts say of each",
+    ),
+    registry_entry.Entry(
         key="chexpert_labeler_sample",
         title="Sample of CheXpert's labeller",
         about="4 impressions of chest radiographs with labels of 14 observations",

@@ -1,6 +1,6 @@
 # Copyright 2026 The lingshu_jax authors
 # SPDX-License-Identifier: Apache-2.0
-"""Adapters of small open sets: radiographs, lung ultrasound, blood smears, labelled reports.
+"""Adapters of small open sets: radiographs, lung ultrasound, microscopy, labelled reports.
 
 What is written here is made of the publishers' columns alone; ages, sexes and numbers of patients
 stay behind.
@@ -19,6 +19,19 @@ VIEWS = {"pa": "posteroanterior", "ap": "anteroposterior", "lateral": "lateral",
 CELLS = {"RBC": "red blood cells", "WBC": "white blood cells", "Platelets": "platelets"}
 SIGNS = ("Effusion", "Consolidations", "B-lines", "A-lines", "Pleural line irregularities")
 FIRST_LABEL = "No Finding"
+# What scikit-image's documentation says of its pictures (src/_skimage2/data/_fetchers.py), in our
+# words; other pictures of it show no patient.
+SKIMAGE = {
+    "retina.jpg": "This is a colour fundus photograph of the retina of a normal left eye.",
+    "ihc.png": (
+        "This is a microscopic image of colonic glands. Immunohistochemistry shows the protein FHL2"
+        " in brown with DAB, and the other parts of the tissue are counterstained with hematoxylin."
+    ),
+    "cell.png": (
+        "This is a quantitative phase image, made from a digital hologram, of a single cell that"
+        " floats in saline."
+    ),
+}
 _Meaning = tuple[formats.Messages, dict[str, Any]]
 
 
@@ -111,6 +124,20 @@ def _bccd(place: reading.Place) -> formats.Parse:
     return parse
 
 
+def _skimage_rows(file: Path) -> Iterator[reading.Pair]:
+    yield 1, {"picture": file.name}
+
+
+def _skimage(place: reading.Place) -> formats.Parse:
+    def parse(row: formats.Row) -> _Meaning:
+        name = row["picture"]
+        if name not in SKIMAGE:
+            raise formats.RowError(f"known pictures are {', '.join(SKIMAGE)}")
+        return reading.caption(place, name, SKIMAGE[name], [name]), {"image_id": name}
+
+    return parse
+
+
 def _labelled_report(place: reading.Place) -> formats.Parse:
     """CheXpert's labeller: 1 is there, 0 is not, -1 is uncertain, blank is not said."""
 
@@ -144,6 +171,11 @@ ADAPTERS = {
         parse=_bccd,
         rows=_bccd_rows,
         pictures=("BCCD/JPEGImages", "images", "JPEGImages"),
+    ),
+    "skimage_bundled": reading.Adapter(
+        files=(tuple(SKIMAGE),),
+        parse=_skimage,
+        rows=_skimage_rows,
     ),
     "chexpert_labeler_sample": reading.Adapter(
         files=(("labeled_reports.csv",),), parse=_labelled_report, rows=reading.values

@@ -21,6 +21,7 @@ REAL = [
     ("hannover_covid_cxr", "hannover_covid_cxr", 12, 231),
     ("covid_chestxray_open", "covid_chestxray_open", 3, 0),
     ("pocus_lung_us_ccby", "pocus_lung_us_ccby", 8, 0),
+    ("skimage_bundled", "skimage_bundled", 3, 0),
     ("bccd", "bccd", 120, 0),
     ("chexpert_labeler_sample", "chexpert_labeler_sample", 4, 0),
 ]
@@ -114,6 +115,9 @@ def test_broken_rows_of_small_sets_are_named(tmp_path):
     (tmp_path / "annotations" / "2.xml").write_text(
         "<annotation><filename>a.png</filename><object><name>yeast</name></object></annotation>"
     )
+    assert read("skimage_bundled", tmp_path / "a.png") == [
+        "known pictures are retina.jpg, ihc.png, cell.png"
+    ]
     assert read("bccd", tmp_path) == [
         "the annotation names no picture",
         *["unknown kind of cell 'yeast'"] * 3,

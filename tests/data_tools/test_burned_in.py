@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 from benchmarks import burned_in as benchmark
 from data_tools import burned_in
@@ -102,3 +103,30 @@ def test_nine_of_ten_texts_on_real_x_rays_are_found(shared_dir):
             hits.append(benchmark.is_found(planted, burned_in.find(planted.image)))
     assert np.mean(hits) >= 0.9
     assert sum(count for _, count in flags) <= 2
+
+
+@pytest.mark.parametrize("shape", [(50, 70), (5, 200), (9, 9), (2, 3)])
+def test_the_lowest_and_highest_around_a_pixel_are_those_of_scipy(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    for size in (3, 9):
+        for pick, wanted in (
+            (np.minimum, ndimage.minimum_filter(image, size)),
+            (np.maximum, ndimage.maximum_filter(image, size)),
+        ):
+            np.testing.assert_array_equal(burned_in._extreme(pick, image, size), wanted)
+    mask = image > 99
+    core = burned_in._extreme(np.minimum, mask, 3)
+    np.testing.assert_array_equal(core, ndimage.minimum_filter(mask.astype(np.uint8), 3) > 0)
+    assert core.dtype == np.bool_ and (shape == (2, 3) or (core != mask).any())
+
+
+def test_the_boxes_of_parts_are_those_of_scipy():
+    seen = np.random.default_rng(1).random((40, 60)) > 0.7
+    labels = np.empty(seen.shape, np.int32)
+    ndimage.label(seen, output=labels)
+    wanted = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
+    inside = np.flatnonzero(seen)
+    found = burned_in._boxes(labels.ravel()[inside], inside, len(wanted), 60)
+    np.testing.assert_array_equal(found, wanted)
+    nothing = np.zeros(0, np.int64)
+    assert burned_in._boxes(nothing, nothing, 0, 60).shape == (0, 4)

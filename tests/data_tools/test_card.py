@@ -86,7 +86,9 @@ def test_a_made_row_stands_with_its_parent(curation):
     told = {"parents": ["s/0", "s/lost"], "model": "teacher", "file": "x/a.png"}
     made = dataclasses.replace(row, meta={"provenance": told})
     shown = card_samples._made_row(made, {"s/0": parent}, "US")
-    assert shown.parents[0].text == (("user", "The first."),) and len(shown.parents) == 1
+    first, lost = shown.parents
+    assert first.text == (("user", "The first."),)
+    assert (lost.source, lost.facts, lost.text) == ("s", "no row of this curation", ())
     assert shown.facts == "a file" and step.is_dir()
 
 
@@ -158,3 +160,9 @@ def test_figures_count_each_row_once(curation):
     assert seen.sides.sum() == 19 + 38 + 1 and seen.lengths.sum() == 62
     titles = [figure.title for figure in card.figures(seen)]
     assert titles[-2:] == ["sizes of pictures", "lengths of texts"]
+
+
+def test_why_a_benchmark_was_not_looked_at_is_short_and_names_no_folder():
+    said = "slake: neither /jane/data nor its subfolder slake holds test.json; `hf` fetches it"
+    assert card._reason("slake", said) == "neither data nor its subfolder slake holds test.json"
+    assert card._reason("other", "broken") == "broken"

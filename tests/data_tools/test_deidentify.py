@@ -260,6 +260,22 @@ def test_series_and_cases_are_told_apart_by_keyed_hashes(tmp_path):
         assert digest(b"MRN0815").hexdigest()[:12] not in json.dumps([one, two])
 
 
+def test_columns_that_name_a_patient_become_keyed_hashes():
+    known = {"patient": "0815", "subject_id": 10000032, "patient_id": "", "finding": "none"}
+    given = [
+        dataclasses.replace(row(number=number), meta={**known, "patient": patient})
+        for number, patient in enumerate(("0815", "0815", "4711"))
+    ]
+    one, two, other = (found.meta for found in step().convert(given).kept)
+    assert one == two and one["patient"] != other["patient"]
+    assert one["patient_id"] == "" and one["finding"] == "none"
+    assert one["patient"] == scans.hashed(SALT, "patient", "0815") != one["subject_id"]
+    # The twin: with another secret it is another hash, so nobody can try all numbers.
+    again = deidentify.Deidentify(deidentify.Config(), b"another secret of the hashes")
+    assert again.convert(given[:1]).kept[0].meta["patient"] != one["patient"]
+    assert not {"0815", "4711", "10000032"} & set(map(str, [*one.values(), *other.values()]))
+
+
 def test_the_secret_is_made_once_and_shown_nowhere(tmp_path):
     made = scans.salt(tmp_path / "output")
     assert len(made) == 32 and scans.salt(tmp_path / "output") == made

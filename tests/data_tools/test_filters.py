@@ -3,6 +3,7 @@
 
 import dataclasses
 
+import langdetect
 import numpy as np
 import pytest
 from PIL import Image
@@ -119,6 +120,21 @@ def test_only_answers_are_cleaned_and_only_those_of_captions():
         ["Describe [3] it.", LONG],
         ["Describe [3] it.", f"{LONG} [4]"],
     ]
+
+
+def test_languages_that_the_library_is_not_sure_of_stay():
+    """English answers of notes: taken for Romanian and for Italian, with little certainty."""
+    for said in (
+        "Denies diabetes, cardiovascular disease, or pulmonary disease.",
+        "Negative dysphagia, negative nausea, negative vomiting, negative hematemesis.",
+        "short",
+    ):
+        assert filter_texts.language(said) in (None, "en")
+    assert (
+        langdetect.detect("Denies diabetes, cardiovascular disease, or pulmonary disease.") != "en"
+    )
+    assert filter_texts.language(f"Le poumon est clair. {'La plèvre est libre. ' * 3}") == "fr"
+    assert filter_texts.language("Les poumons sont clairs.") is None  # too short to be judged
 
 
 def test_other_languages_are_left_out_and_unclear_ones_stay():

@@ -329,20 +329,6 @@ def test_answers_that_are_trained_for_their_reasoning_are_refused(tmp_path):
         settings.validate()
 
 
-def test_the_mixtures_of_the_paper_are_configured(tmp_path):
-    (tmp_path / "roco.jsonl").touch()
-    (tmp_path / "vqa_rad.jsonl").touch()
-    settings = curation_config.get_config(str(tmp_path))
-    settings.validate()
-    assert {source.name: source.kind for source in settings.sources} == {
-        "vqa_rad": "instructions",
-        "roco": "captions",
-    }
-    assert settings.decontaminate.pairs_only == ("vqa_rad",)
-    names = [one.name for one in settings.mixture.mixtures]
-    assert names == ["shallow_align", "deep_align", "instruct", "rl"]
-
-
 def test_licences_come_from_the_registry():
     sources_ = [curation_config.source(name) for name in ("vqa_rad", "synthetic_vqa")]
     found = manifest.origins(sources_)
