@@ -256,7 +256,6 @@ def get(name: str) -> ModelSize:
     """
     if name not in SIZES:
         raise errors.UserError(
-            f"unknown model size {name!r}; known: {', '.join(SIZES)}"
-            f"{errors.suggest(name, SIZES)}"
+            f"unknown model size {name!r}; known: {', '.join(SIZES)}{errors.suggest(name, SIZES)}"
         )
     return SIZES[name]

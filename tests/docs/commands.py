@@ -19,7 +19,7 @@ PAGES = [
 ]
 # Told apart from prose by how they begin.
 _START = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:python|make|pip|TPU|gcloud|docker) ?")
-_FENCE = re.compile(r"^```(?:bash|sh|console|)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:[A-Z_]+=\S+ )*(?:python|make) [^`\n]+)`")
 
 # Prints the flags of every module that it is given, as JSON; one process, for each import takes
@@ -76,6 +76,16 @@ class Command(NamedTuple):
         return [*dict.fromkeys(found)]
 
 
+def blocks(text: str) -> list[list[str]]:
+    """The lines of each block without a language, those that a backslash parts joined.
+
+    Args:
+      text: Of a Markdown page.
+    """
+    plain = [block for language, block in _FENCE.findall(text) if not language]
+    return [[*map(str.strip, re.sub(r"\\\n\s*", "", one).splitlines())] for one in plain]
+
+
 def read(page: pathlib.Path) -> list[Command]:
     """All commands of a page, in blocks and in running text.
 
@@ -85,10 +95,8 @@ def read(page: pathlib.Path) -> list[Command]:
     text = page.read_text(encoding="utf-8")
     name = str(page.relative_to(REPO))
     found = []
-    for block in _FENCE.findall(text):
-        joined = re.sub(r"\\\n\s*", "", block)
-        lines = [line.strip().removeprefix("$ ") for line in joined.splitlines()]
-        found += [Command(name, line) for line in lines if _START.match(line)]
+    for block in blocks(text):
+        found += [Command(name, line) for line in block if _START.match(line)]
     return found + [Command(name, line) for line in _INLINE.findall(_FENCE.sub("", text))]
 
 

@@ -65,6 +65,10 @@ def config_of(command, tmp_path):
     if arg is not None:
         # A word in capitals is the reader's own folder.
         arg = re.sub(r"\b[A-Z][A-Z_]+\b", str(tmp_path), arg)
+        if found[1] in ("curation", "synthesis"):  # look at the folder
+            folder, *rest = arg.split(",")
+            (tmp_path / folder).mkdir(exist_ok=True)
+            arg = ",".join([str(tmp_path / folder), *rest])
     return module.get_config(arg) if arg else module.get_config()
 
 
