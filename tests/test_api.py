@@ -74,7 +74,7 @@ def test_ten_lines_train_and_export(small_folder, small_rows, tmp_path):
         epochs=0,
         steps=1,
         rows_per_batch=8,
-        tokens_per_row=384,
+        tokens_per_row=640,
     )
     assert run.summary["steps"] == 1
     trained = (tmp_path / "run" / "params.txt").read_text()
