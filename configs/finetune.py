@@ -3,7 +3,7 @@
 r"""Fine-tuning on rows of your own, with LoRA adapters on the language model.
 
     python -m lingshu_jax.train --config=configs/finetune.py:3b,llava,rows.json --workdir=DIR
-    python -m lingshu_jax.train --config=configs/finetune.py:7b,tfds,curated/mixtures/captions \
+    python -m lingshu_jax.train --config=configs/finetune.py:7b,tfds,curated/mixtures/deep_align \
         --workdir=DIR
 
 After the colon, with commas: the size (`3b`, `7b`, `32b`, `72b`, or `tiny`, which is random and

@@ -29,12 +29,18 @@ SHORT = {
     "report --workdir=runs/llava --config.steps=2": "report --workdir=runs/llava",
     ":7b,prepared": ":tiny,prepared",
     "Qwen/Qwen2.5-VL-7B-Instruct": "my-model",
-    "/path/to/dicom": "dicom",
 }
 # What a page has beside that, and what of it is not run, with the reason.
 CHAT = {"lingshu_jax.chat": "serves until it is stopped: tests/browser/test_chat.py"}
 VLLM = {"--engine=vllm": "vLLM: tests/vllm/", "vllm serve": "vLLM: tests/vllm/"}
 SERVICE = {"OPENAI_API_KEY=": "a service: tests/engines/test_openai_services.py"}
+
+
+QUESTIONS = (
+    ("Is there an effusion in picture", "yes", "CLOSED"),
+    ("Which organ is in picture", "the lung", "OPEN"),
+    ("What is seen in picture", "a rib", "OPEN"),
+)
 
 
 def write_scans(folder):
@@ -72,9 +78,9 @@ def write_questions(folder):
             {
                 "qid": number,
                 "image_name": f"{number}.jpg",
-                "question": f"Is there an effusion in picture {number}?",
-                "answer": ("yes", "no")[number % 2],
-                "answer_type": "CLOSED",
+                "question": f"{QUESTIONS[number % 3][0]} {number}?",
+                "answer": QUESTIONS[number % 3][1],
+                "answer_type": QUESTIONS[number % 3][2],
                 "question_type": "PRES",
                 "image_organ": "CHEST",
                 "phrase_type": "freeform",
@@ -141,7 +147,8 @@ def run(command, folder):
 
 def test_dicom(folder):
     write_scans(folder)
-    count, left = follow(TUTORIALS / "dicom.md", folder, CHAT)
+    swaps = [("/path/to/dicom", str(folder / "dicom"))]
+    count, left = follow(TUTORIALS / "dicom.md", folder, CHAT, swaps)
     assert count == 8 and len(left) == 1
     assert (folder / "my-model" / "config.json").is_file()
     header = pydicom.dcmread(folder / "dicom" / "CT_small.dcm")
@@ -194,8 +201,8 @@ def test_benchmark(folder):
     few = ("--model=my-model", "--model=my-model --max_new_tokens=4")
     count, left = follow(page, folder, {}, [few])
     assert count == 3 and not left
-    summary = json.loads((folder / "evals" / "own" / "summary.json").read_text())
-    assert "contamination" in json.dumps(summary)
+    (found,) = (folder / "evals" / "own").rglob("contamination.json")
+    assert "mine" in found.read_text()
 
 
 def test_pod(folder):
@@ -211,6 +218,8 @@ def test_pod(folder):
         ("gs://BUCKET/", "runs/"),
         (" --config.mesh.preset=v5e-64", " --dry_run"),
         (":7b", ":tiny"),
+        (":tiny,prepared", ":tiny"),
+        (" --config.accumulation_steps=1", ""),
         *((f" --config.model.init_from=runs/stage{i}", "") for i in (1, 2, 3)),
         (" --config.data.root=DATA/rows", ""),
     ]
