@@ -9,6 +9,7 @@ on: the same seed gives the same questions.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import string
@@ -166,13 +167,14 @@ class Recipe(Protocol):
         ...
 
 
+@functools.cache
 def schema(reply: type[Reply]) -> str:
     """The JSON Schema of a reply as services take it: every field required, in one line.
 
     Args:
       reply: Its class.
     """
-    return json.dumps(_strict(reply.model_json_schema()), sort_keys=True)
+    return json.dumps(_strict(reply.model_json_schema()))
 
 
 def picture(place: int) -> dict[str, Any]:

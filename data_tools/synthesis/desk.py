@@ -11,6 +11,7 @@ A run reads the seeds from the first one, replays the replies it has, and asks w
 after a kill it ends with the rows of one that nobody disturbed.
 """
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -31,10 +32,11 @@ from data_tools.synthesis import pictures as pictures_lib
 from data_tools.synthesis import seeds as seeds_lib
 from lingshu_jax.common import errors, paths
 from lingshu_jax.data import sources
-from lingshu_jax.engines import journal, protocol
+from lingshu_jax.engines import conversing, journal, protocol
 
 WINDOW = 1024  # seeds at a time: what waits for the last reply of a round is small beside it
 RETRIES = 2  # of a reply that is not what was asked for
+AGAIN = 0.7  # temperature of what is asked for again where it is greedy
 SHOWN = 20  # seeds without a reply that are told
 UNREADABLE, NO_REPLY, REFUSED, CLIP = "unreadable reply", "no reply", "refused row", "a clip"
 BROKEN = "broken picture"
@@ -59,16 +61,17 @@ class Author:
     seed: int = 0
     is_guided: bool = True
 
-    def sampling(self, ask: asks.Ask, draw: int) -> protocol.SamplingParams:
+    def sampling(self, ask: asks.Ask, draw: int, tries: int = 0) -> protocol.SamplingParams:
         """How a question is answered.
 
         Args:
           ask: The question.
           draw: Its own number.
+          tries: Replies to it that could not be read; a greedy one would come again.
         """
         return protocol.SamplingParams(
             max_new_tokens=ask.max_new_tokens,
-            temperature=self.temperature,
+            temperature=self.temperature or (AGAIN if tries else 0.0),
             seed=draw % 2**_SEED_BITS,
             json_schema=asks.schema(ask.reply) if self.is_guided else "",
         )
@@ -145,6 +148,7 @@ class _Job:
 
     Attributes:
       seed: About what.
+      name: Id of the seed, with a number behind it where several seeds have it.
       draw: Its number.
       ask: What is asked now; None when it has ended.
       media: Files of the pictures of the question.
@@ -160,10 +164,11 @@ class _Job:
         recipe: asks.Recipe,
         seed: seeds_lib.Seed,
         *,
+        name: str,
         draw: int,
         pictures: pictures_lib.Pictures,
     ):
-        self.seed, self.draw = seed, draw
+        self.seed, self.name, self.draw = seed, name, draw
         self.ask: asks.Ask | None = None
         self.media: list[Path] = []
         self.number, self.tries = -1, 0
@@ -216,7 +221,7 @@ class _Job:
     @property
     def key(self) -> str:
         """Of its line of replies."""
-        return f"{self.seed.id} {self.number}"
+        return f"{self.name} {self.number}"
 
 
 class _Desk:
@@ -240,13 +245,16 @@ class _Desk:
         self._recipe, self._author, self._kept = recipe, author, kept
         self._pictures, self._make_engine = pictures, make_engine
         self._engine: protocol.Generator | None = None
+        self._seen: collections.Counter[str] = collections.Counter()
         self._shown = 0
 
     def job(self, seed: seeds_lib.Seed) -> _Job:
         """The writing about a seed, up to its first question."""
-        said = f"{self._author.seed} {self._recipe.name} {seed.id}"
-        draw = splits.number(said) >> 1
-        job = _Job(self._recipe, seed, draw=draw, pictures=self._pictures)
+        self._seen[seed.id] += 1
+        count = self._seen[seed.id]
+        name = seed.id if count == 1 else f"{seed.id}~{count}"
+        draw = splits.number(f"{self._author.seed} {self._recipe.name} {name}") >> 1
+        job = _Job(self._recipe, seed, name=name, draw=draw, pictures=self._pictures)
         if any(medium.kind != "image" for medium in seed.media):
             job.end(CLIP, "only pictures are written about")
         else:
@@ -255,14 +263,12 @@ class _Desk:
 
     def work(self, jobs: Sequence[_Job], bar: "tqdm.tqdm[Any]") -> None:
         """Brings jobs to their end."""
-        pending = [*jobs]
-        while pending:
-            for job in pending:
-                self._replay(job)
-            bar.update(sum(not job.is_open for job in pending))
-            pending = [job for job in pending if job.is_open]
-            if pending:
-                self._ask(pending)
+        for job in jobs:
+            self._replay(job)
+        pending = [job for job in jobs if job.is_open]
+        bar.update(len(jobs) - len(pending))
+        if pending:
+            self._ask(pending, bar)
 
     def _replay(self, job: _Job) -> None:
         """Goes on with the replies that are kept."""
@@ -287,21 +293,29 @@ class _Desk:
             self.again += fresh - 1
             job.go_on(reply)
 
-    def _ask(self, jobs: Sequence[_Job]) -> None:
-        """One more try for the question of each."""
+    def _ask(self, jobs: Sequence[_Job], bar: "tqdm.tqdm[Any]") -> None:
+        """Asks until every job has ended; each goes on as soon as it has its reply."""
         self._engine = self._engine or self._make_engine()
 
-        def take(place: int, result: list[protocol.Completion] | protocol.Failure) -> None:
+        def take(
+            place: int, result: list[protocol.Completion] | protocol.Failure
+        ) -> protocol.Request | None:
             job = jobs[place]
             if isinstance(result, protocol.Failure):
                 self._fail(job, result.reason)
-                return
-            before = self._kept.read(job.key)["replies"] if job.tries else []
-            replies = [*before, result[0].text]
-            self._kept.append(job.key, {"asked": self._digest(job), "replies": replies})
-            self._take(job, replies)
+            else:
+                before = self._kept.read(job.key)["replies"] if job.tries else []
+                replies = [*before, result[0].text]
+                self._kept.append(job.key, {"asked": self._digest(job), "replies": replies})
+                self._take(job, replies)
+                self._replay(job)
+            if job.is_open:
+                return self._request(job)
+            bar.update()
+            return None
 
-        self._engine.generate([self._request(job) for job in jobs], on_result=take)
+        requests = [self._request(job) for job in jobs]
+        conversing.converse(self._engine, requests, on_result=take)
 
     def _request(self, job: _Job) -> protocol.Request:
         content = [{"type": "image", "image": str(path)} for path in job.media]
@@ -309,7 +323,7 @@ class _Desk:
         draw = splits.number(f"{job.draw} {job.number} {job.tries}")
         return protocol.Request(
             messages=[{"role": "user", "content": content}],
-            sampling=self._author.sampling(job.question, draw),
+            sampling=self._author.sampling(job.question, draw, job.tries),
             id=job.key,
         )
 
@@ -377,7 +391,7 @@ class _Files:
             for message in draft.messages
         ]
         # Ids of publishers may name a patient; parents keep them, for splits and the data card.
-        own = f"{splits.number(f'{self._recipe.name} {job.seed.id}'):016x}-{place}"
+        own = f"{splits.number(f'{self._recipe.name} {job.name}'):016x}-{place}"
         return {
             "id": own,
             "messages": messages,

@@ -131,7 +131,7 @@ class Cached:
 
     def _key(self, request: protocol.Request | protocol.ScoreRequest) -> str:
         if isinstance(request, protocol.Request):
-            asked: Any = dataclasses.asdict(request.sampling)
+            asked: Any = request.sampling.settings()
             if request.sampling.temperature == 0:
                 asked = {name: v for name, v in asked.items() if name not in _OF_SAMPLING}
         else:

@@ -103,6 +103,7 @@ class Desk:
         """
         with errors_of(request.id):
             request.sampling.validate()
+            check_free(request.sampling)
             encoded = self.encode(request.messages, request.id)
             self.check_context(encoded.num_tokens, request.sampling.max_new_tokens)
         return Job(place, encoded, request.sampling, self.size(encoded))
@@ -219,6 +220,15 @@ def errors_of(id: str) -> Iterator[None]:
     except errors.UserError as error:
         reason = str(error).removeprefix(f"row {id!r}: ")  # what the data layer calls it
         raise errors.UserError(f"request {id!r}: {reason}") from error
+
+
+def check_free(sampling: protocol.SamplingParams) -> None:
+    """Raises UserError where an answer is to follow a schema."""
+    if sampling.json_schema:
+        raise errors.UserError(
+            "json_schema means nothing to the JAX engine, which follows no schema; engines vllm "
+            "and openai do"
+        )
 
 
 def power_of_two(value: int, smallest: int) -> int:

@@ -10,10 +10,11 @@ whatever event loop the caller has.
 import asyncio
 import contextlib
 import functools
+import json
 import queue
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import anyio.to_thread
 from absl import logging
@@ -34,6 +35,8 @@ from lingshu_jax.engines import (
 Asked = TypeVar("Asked", protocol.Request, protocol.ScoreRequest)
 Answered = TypeVar("Answered", protocol.Completion, protocol.Score)
 Read = TypeVar("Read")
+# Results as they come, None after the last one.
+_Ready: TypeAlias = queue.SimpleQueue[tuple[int, list[Answered] | protocol.Failure] | None]
 
 
 class OpenAIEngine:
@@ -87,6 +90,24 @@ class OpenAIEngine:
             the cache.
         """
         return self._serve(requests, self._complete, on_result)
+
+    def converse(
+        self, requests: Sequence[protocol.Request], *, on_result: protocol.OnReply
+    ) -> None:
+        """As of `protocol.Converser`.
+
+        Args:
+          requests: First questions.
+          on_result: Called from the thread of the caller.
+
+        Raises:
+          UserError: As of `generate`.
+        """
+        ready: _Ready[protocol.Completion] = queue.SimpleQueue()
+        talk = _Talk(requests, self._complete, ready.put)
+        with self._working(talk, ready) as results:
+            for place, result in results:
+                talk.go_on(place, on_result(place, result))
 
     def score(
         self,
@@ -163,28 +184,33 @@ class OpenAIEngine:
     ) -> list[list[Answered]]:
         """Hands out what the other thread answers."""
         found: list[list[Answered]] = [[] for _ in requests]
-        ready: queue.SimpleQueue[tuple[int, list[Answered] | protocol.Failure] | None] = (
-            queue.SimpleQueue()
-        )
+        ready: _Ready[Answered] = queue.SimpleQueue()
         crew = _Crew(requests, answer, ready.put, is_strict=on_result is None)
-        future = self._portal.start_task_soon(crew.run, self._options.max_concurrency)
-        future.add_done_callback(lambda _: ready.put(None))
         refused = None
-        try:
-            while (item := ready.get()) is not None:
-                place, result = item
+        with self._working(crew, ready) as results:
+            for place, result in results:
                 if not isinstance(result, protocol.Failure):
                     found[place] = result
                 elif refused is None:
                     refused = result.reason
                 if on_result is not None:
                     on_result(place, result)
-            future.result()
-        finally:
-            future.cancel()
         if refused is not None and on_result is None:
             raise errors.UserError(refused)
         return found
+
+    @contextlib.contextmanager
+    def _working(
+        self, crew: "_Crew[Any, Answered]", ready: _Ready[Answered]
+    ) -> Iterator[Iterator[tuple[int, list[Answered] | protocol.Failure]]]:
+        """The results of a crew that works in the other thread meanwhile."""
+        future = self._portal.start_task_soon(crew.run, self._options.max_concurrency)
+        future.add_done_callback(lambda _: ready.put(None))
+        try:
+            yield iter(ready.get, None)
+            future.result()
+        finally:
+            future.cancel()
 
     async def _complete(self, request: protocol.Request) -> list[protocol.Completion]:
         """All samples of a request, from the cache or the server."""
@@ -300,6 +326,8 @@ class OpenAIEngine:
             return
         is_random = body.get("temperature", 1.0) != 0  # where it is not sent, the service draws
         question = {"url": self.url, "body": body, "seed": seed if is_random else None}
+        if "response_format" in body:  # a key sorts properties, whose order decides an answer
+            question["response_format"] = json.dumps(body["response_format"])
         key = answer_cache.digest(question)
         async with self._cache.asking(key):
             yield key
@@ -333,7 +361,7 @@ class _Crew(Generic[Asked, Answered]):
           hand_on: Takes each result.
           is_strict: Begins no other request after a failure.
         """
-        self._left = iter(enumerate(requests))
+        self._left: Iterator[tuple[int, Asked]] = iter(enumerate(requests))
         self._answer, self._hand_on, self._is_strict = answer, hand_on, is_strict
         self._size = len(requests)
         self._end: openai_client.Unservable | None = None
@@ -359,16 +387,70 @@ class _Crew(Generic[Asked, Answered]):
             raise self._end
 
     async def _work(self) -> None:
-        for place, request in self._left:
+        while not self._is_over and (item := await self._next()) is not None:
+            place, request = item
             result: list[Answered] | protocol.Failure
             try:
                 result = await self._answer(request)
             except openai_client.Unservable as error:
                 self._end, self._is_over = error, True
+                self._wake()
                 return
             except errors.UserError as error:
                 result = protocol.Failure(f"request {request.id!r}: {error}")
                 self._is_over |= self._is_strict
             self._hand_on((place, result))
-            if self._is_over:
-                return
+
+    async def _next(self) -> tuple[int, Asked] | None:
+        return next(self._left, None)
+
+    def _wake(self) -> None:
+        """Nobody waits for another request any more."""
+
+
+class _Talk(_Crew[protocol.Request, protocol.Completion]):
+    """A crew for conversations: what follows from a reply is asked after all that waits already."""
+
+    def __init__(
+        self,
+        requests: Sequence[protocol.Request],
+        answer: Callable[[protocol.Request], Awaitable[list[protocol.Completion]]],
+        hand_on: Callable[[tuple[int, list[protocol.Completion] | protocol.Failure]], object],
+    ):
+        super().__init__(requests, answer, hand_on, is_strict=False)
+        self._waiting: asyncio.Queue[tuple[int, protocol.Request] | None] = asyncio.Queue()
+        self._open = self._size
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, largest: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        for item in self._left:
+            self._waiting.put_nowait(item)
+        await super().run(largest)
+
+    def go_on(self, place: int, request: protocol.Request | None) -> None:
+        """What follows from a reply; from the thread of the caller.
+
+        Args:
+          place: Of the conversation.
+          request: None ends it.
+        """
+        assert self._loop is not None, "it has handed on a reply"
+        self._loop.call_soon_threadsafe(self._put, place, request)
+
+    def _put(self, place: int, request: protocol.Request | None) -> None:
+        if request is not None:
+            self._waiting.put_nowait((place, request))
+            return
+        self._open -= 1
+        if not self._open:
+            self._wake()
+
+    async def _next(self) -> tuple[int, protocol.Request] | None:
+        item = await self._waiting.get()
+        if item is None:
+            self._wake()  # the next one that waits
+        return item
+
+    def _wake(self) -> None:
+        self._waiting.put_nowait(None)

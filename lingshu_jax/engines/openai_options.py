@@ -19,7 +19,13 @@ from lingshu_jax.engines import ledger, protocol
 Dialect = Literal["openai", "vllm", "basic"]
 # Fields of decoding that some models refuse, and what a request that lacks them may have asked for.
 UNSENDABLE: Mapping[str, tuple[Any, ...]] = types.MappingProxyType(
-    {"temperature": (0.0, 1.0), "top_p": (1.0,), "stop": ((),), "seed": ()}  # any seed
+    {
+        "temperature": (0.0, 1.0),
+        "top_p": (1.0,),
+        "stop": ((),),
+        "seed": (),  # any
+        "json_schema": ("",),  # Anthropic's endpoint ignores one, DeepSeek's refuses it
+    }
 )
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "none"  # sent to servers that ask for none

@@ -15,10 +15,12 @@ _SECONDS = 60.0
 class Aimd:
     """A number of requests at a time: additive increase, multiplicative decrease.
 
-    A round of good answers raises it by one. A bad one halves it, unless its request was begun
-    before the last halving: what fails together is one piece of news.
+    A round of good answers doubles it until the first bad one, and raises it by one after that. A
+    bad one halves it, unless its request was begun before the last halving: what fails together is
+    one piece of news.
 
-    Source: Chiu and Jain, Computer Networks and ISDN Systems 17 (1989); RFC 5681, section 3.1.
+    Source: Chiu and Jain, Computer Networks and ISDN Systems 17 (1989); RFC 5681, section 3.1 (with
+    its slow start).
     """
 
     def __init__(self, *, first: int, smallest: int, largest: int):
@@ -44,7 +46,8 @@ class Aimd:
 
     def good(self) -> None:
         """An answer came, whatever it says."""
-        self._limit = min(self._limit + 1 / self._limit, self._largest)
+        more = 1 / self._limit if self._halvings else 1.0
+        self._limit = min(self._limit + more, self._largest)
 
     def bad(self, begun: int) -> None:
         """The server had too much to do, or nothing came from it.

@@ -8,6 +8,7 @@ be a checkpoint's.
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -95,7 +96,8 @@ def prepare(request: protocol.Request, *, model: str, options: openai_options.Op
         seed=sampling.seed,
         is_random=is_random,
         is_seeded="seed" not in options.unsent,
-        prompt_tokens=prompt.tokens,
+        # Services read the schema beside the prompt.
+        prompt_tokens=prompt.tokens + len(sampling.json_schema.encode()),
         new_tokens=sampling.max_new_tokens,
     )
 
@@ -161,12 +163,19 @@ def sampling_fields(
         value, allowed = getattr(sampling, name), openai_options.UNSENDABLE[name]
         if allowed and value not in allowed:
             raise errors.UserError(
-                f"{name} = {value} is refused by this model, which decodes as its service does; "
-                f"allowed is {allowed[-1]}"
+                f"{name} = {value!r:.80} is refused by this model, which decodes as its service "
+                f"does; allowed is {allowed[-1]!r}"
             )
     known: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
     if sampling.stop:
         known["stop"] = list(sampling.stop)
+    if sampling.json_schema:
+        if dialect == "basic":
+            raise errors.UserError(
+                "json_schema means nothing to a server of dialect 'basic'; 'openai' and 'vllm' "
+                "have it"
+            )
+        known["response_format"] = _response_format(sampling.json_schema)
     known = {name: value for name, value in known.items() if name not in unsent}
     if dialect == "vllm":
         return {
@@ -192,6 +201,11 @@ def sampling_fields(
         known.pop("top_p", None)  # some servers refuse both, even so
     longest = "max_completion_tokens" if dialect == "openai" else "max_tokens"
     return {**known, longest: sampling.max_new_tokens}
+
+
+def _response_format(schema: str) -> dict[str, Any]:
+    described = {"name": "reply", "schema": json.loads(schema), "strict": True}
+    return {"type": "json_schema", "json_schema": described}
 
 
 def _num_bytes(text: str) -> int:

@@ -7,6 +7,7 @@ that are there already. `stream` is `generate` for one reader who waits.
 """
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -22,7 +23,8 @@ MAX_IMAGES = 16  # of a request, where an engine is not told otherwise
 class SamplingParams:
     """How to decode; every field is set explicitly, nothing is inherited from a checkpoint.
 
-    Log-probabilities are those of the raw logits, whatever is set here.
+    Log-probabilities are those of the raw logits, whatever is set here; with a `json_schema` vLLM's
+    are those among the tokens that it lets through.
 
     Attributes:
       max_new_tokens: Longest answer, in tokens.
@@ -36,6 +38,10 @@ class SamplingParams:
       ignore_eos: Whether the end tokens end nothing, to measure speed.
       seed: The same request and seed give the same answer.
       n: Independent answers to one request.
+      json_schema: A JSON Schema as JSON text that every answer follows, unless it was cut; "" is
+        none. The text counts as it is, for servers write properties in the order of the schema.
+        OpenAI's own service takes objects with all properties required and
+        `"additionalProperties": false` alone.
     """
 
     max_new_tokens: int
@@ -47,6 +53,7 @@ class SamplingParams:
     ignore_eos: bool = False
     seed: int = 0
     n: int = 1
+    json_schema: str = ""
 
     def validate(self) -> None:
         """Raises UserError where a field is out of range."""
@@ -71,6 +78,21 @@ class SamplingParams:
         )
         for text in self.stop:
             _require(bool(text), "stop", text, "texts of one character or more")
+        if self.json_schema:
+            shown = f"{self.json_schema!r:.80}"
+            _require(
+                _is_object(self.json_schema), "json_schema", shown, "a JSON object as text, or ''"
+            )
+            _require(not self.ignore_eos, "ignore_eos", True, "False beside a json_schema")
+
+    def settings(self) -> dict[str, Any]:
+        """The fields in JSON values, as files and keys record them.
+
+        `json_schema` is there only where it is set: what was recorded before there was one stays
+        as it is.
+        """
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if name != "json_schema" or value}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,12 +192,23 @@ class Delta:
     finish_reason: FinishReason | None
 
 
+def _is_object(text: str) -> bool:
+    """Whether a text is a JSON object that can be sent on."""
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict)
+
+
 def _require(condition: bool, name: str, value: Any, allowed: str) -> None:
     if not condition:
         raise errors.UserError(f"{name} must be {allowed}, got {value}")
 
 
 OnCompletions = Callable[[int, list[Completion] | Failure], object]
+OnReply = Callable[[int, list[Completion] | Failure], Request | None]
 OnScores = Callable[[int, list[Score] | Failure], object]
 
 
@@ -197,6 +230,24 @@ class Generator(Protocol):
         Raises:
           UserError: Without `on_result`, if a request cannot be served; names it. With or
             without, if none can be any more.
+        """
+        ...
+
+
+@runtime_checkable
+class Converser(Protocol):
+    """An engine that asks the next question of one conversation while others wait for replies."""
+
+    def converse(self, requests: Sequence[Request], *, on_result: OnReply) -> None:
+        """Asks the first questions of conversations, and those that follow from the replies.
+
+        Args:
+          requests: The first question of each.
+          on_result: Called with a conversation's place and its reply, as `on_result` of
+            `Generator.generate` is; what it returns is asked next, None ends the conversation.
+
+        Raises:
+          UserError: If no request can be served any more.
         """
         ...
 

@@ -53,7 +53,10 @@ class Options:
           name: Of the engine.
         """
         if name not in ENGINES:
-            raise errors.UserError(f"--engine={name} is unknown; allowed are {', '.join(ENGINES)}")
+            raise errors.UserError(
+                f"--engine={name} is unknown; allowed are {', '.join(ENGINES)}"
+                f"{errors.suggest(name, ENGINES)}"
+            )
         takes = ENGINES[name].takes
         wrong = [flag for flag in _changed(self) if flag not in takes]
         if wrong:
@@ -124,8 +127,12 @@ class Choice:
           sampling: Of all requests, valid.
 
         Raises:
-          UserError: If a server has no word for a field that is set.
+          UserError: If the engine or a server has no word for a field that is set.
         """
+        if self.name == "jax":
+            from lingshu_jax.engines import jax_requests
+
+            jax_requests.check_free(sampling)
         if not ENGINES[self.name].has_folder:
             from lingshu_jax.engines import openai_requests
 
@@ -352,6 +359,8 @@ class _WithServer:
 
     def __init__(self, engine: protocol.Engine, end_server: Callable[[], object]):
         self.generate, self.score, self.stream = engine.generate, engine.score, engine.stream
+        if isinstance(engine, protocol.Converser):
+            self.converse = engine.converse
         self._engine, self._end_server = engine, end_server
 
     def used(self) -> protocol.Used:

@@ -325,7 +325,10 @@ class VllmEngine:
           kind: Of `vllm.sampling_params.RequestOutputKind`; the others split several samples.
         """
         engine, name = self._engine(), str(next(self._numbers))
-        fields = {**job.fields, "output_kind": _load(".sampling_params").RequestOutputKind[kind]}
+        words = _load(".sampling_params")
+        fields = {**job.fields, "output_kind": words.RequestOutputKind[kind]}
+        if guided := fields.get("structured_outputs"):
+            fields["structured_outputs"] = words.StructuredOutputsParams(**guided)
         with jax_requests.errors_of(job.id), _refusals():
             prompt = vllm_prompts.prompt(job.encoded, self.encoder, job.continuation)
             (rendered,) = self._llm.renderer.render_cmpl([prompt])

@@ -50,6 +50,8 @@ def prompt(
 def sampling(params: protocol.SamplingParams, encoder: messages.Encoder) -> dict[str, Any]:
     """Arguments of `vllm.SamplingParams`; whatever changes an answer is set explicitly.
 
+    `structured_outputs`, where it is there, is a dict of `vllm.StructuredOutputsParams`.
+
     Args:
       params: How to decode.
       encoder: Knows the end tokens.
@@ -64,7 +66,9 @@ def sampling(params: protocol.SamplingParams, encoder: messages.Encoder) -> dict
             f"temperature must be 0 or from {COLDEST} to {HOTTEST} with vLLM, got {warm}"
         )
     special = encoder.special
+    guided = {"structured_outputs": {"json": params.json_schema}} if params.json_schema else {}
     return {
+        **guided,
         "n": params.n,
         "temperature": warm,
         "top_p": params.top_p,

@@ -69,7 +69,8 @@ def test_what_does_not_fit_is_dropped(encoder: messages.Encoder) -> None:
     kind, _, details = str(raised.value).partition(": ")
     assert kind == "does not fit into a row of 150 tokens and 2560 patches"
     needed = encoder.encode([SYSTEM, *turns])
-    assert details == f"it has {needed.num_tokens} and 256 patches"
+    hint = "a longer data.tokens_per_row or data.too_long would keep it"
+    assert details == f"it has {needed.num_tokens} and 256 patches; {hint}"
 
 
 def test_patches_may_be_what_is_too_much(encoder: messages.Encoder) -> None:

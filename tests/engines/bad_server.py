@@ -3,8 +3,8 @@
 """A chat server on this machine that misbehaves on purpose.
 
 A question is known by the last text of its last message. `plan` says how its tries are answered,
-one after the other; what is not planned is answered well, with the question itself. `refused` makes
-it one of the services whose models do not take every field.
+one after the other; what is not planned is answered well, with the question itself or what `reply`
+makes of its body. `refused` makes it one of the services whose models do not take every field.
 """
 
 import collections
@@ -13,7 +13,7 @@ import dataclasses
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 MODEL = "model-a"
@@ -21,6 +21,7 @@ MODEL = "model-a"
 _FIXED = "Unsupported value: '{name}' does not support {value} with this model."
 _UNKNOWN = "Unsupported parameter: '{name}' is not supported with this model."
 _OLD = "`{name}` is deprecated for this model."
+_NO_FORMAT = "This {name} type is unavailable now"
 _NO_FIELD = 'Invalid JSON payload received. Unknown name "{name}": Cannot find field.'
 SERVICES = {
     "gpt-5": {
@@ -28,6 +29,7 @@ SERVICES = {
         **dict.fromkeys(("max_tokens", "stop", "seed", "logprobs"), _UNKNOWN),
     },
     "claude-opus-4-7": dict.fromkeys(("temperature", "top_p", "top_k"), _OLD),
+    "deepseek-v4-pro": {"response_format": _NO_FORMAT},
     "gemini-3-pro": dict.fromkeys(("seed", "logprobs", "frequency_penalty"), _NO_FIELD),
 }
 # Between them the client waits half a second and more; a server may ask for less.
@@ -46,6 +48,7 @@ class Act:
       seconds: Waits first.
       pause: Seconds between two bytes; 0 sends all at once.
       echoes_key: The body says what the Authorization header was.
+      is_answer: The body is an answer that is paid, whatever it says.
     """
 
     status: int = 200
@@ -55,6 +58,7 @@ class Act:
     seconds: float = 0.0
     pause: float = 0.0
     echoes_key: bool = False
+    is_answer: bool = False
 
 
 def error(status: int, message: str = "no", **fields: Any) -> Act:
@@ -78,15 +82,23 @@ def says(value: Any) -> Act:
     return Act(body=json.dumps(value))
 
 
+def answers(text: str) -> Act:
+    """A response that says something else than a good one, and is paid like it."""
+    return Act(body=json.dumps(answer(text)), is_answer=True)
+
+
 class Server(http.server.ThreadingHTTPServer):
     """Serves chat completions.
 
     Attributes:
+      reply: What a good answer says to a body.
       plan: The next tries of a question.
       bodies: Of the requests, in their order.
       keys: The Authorization header of each.
       asked: Tries by question.
-      paid: Good answers that were sent whole, by question.
+      paid: Answers that were sent whole, by question.
+      delivered: The same by question and seed, None where there is none.
+      again: Questions with their seeds that came although their answer had been delivered.
       most: The most requests at a time.
       limit: More at a time get a 429; 0 is no limit.
       refused: Fields that get a 400, as of `SERVICES`.
@@ -102,6 +114,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.keys: list[str] = []
         self.asked: collections.Counter[str] = collections.Counter()
         self.paid: collections.Counter[str] = collections.Counter()
+        self.reply: Callable[[dict[str, Any]], str] = lambda body: f"to {question_of(body)}"
+        self.delivered: collections.Counter[tuple[str, int | None]] = collections.Counter()
+        self.again: list[tuple[str, int | None]] = []
         self.refused: dict[str, str] = {}
         self.seconds = 0.0  # every good answer takes
         self.most = self.limit = self.now = 0
@@ -145,11 +160,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        question = _question(body)
+        question = question_of(body)
         with self.server.lock:
             self.server.bodies.append(body)
             self.server.keys.append(self.headers.get("Authorization", ""))
             self.server.asked[question] += 1
+            key = question, body.get("seed")
+            if key in self.server.delivered:
+                self.server.again.append(key)
             self.server.now += 1
             self.server.most = max(self.server.most, self.server.now)
             planned = self.server.plan.get(question)
@@ -174,9 +192,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if body.get("stream"):
             self._stream(act, text, question)
             return
-        is_good = text is None
+        is_good = text is None or act.is_answer
         if text is None:
-            text = json.dumps(answer(f"to {question}", count=body.get("n", 1)))
+            text = json.dumps(answer(self.server.reply(body), count=body.get("n", 1)))
         content = text.encode()
         self.send_response(act.status)
         self.send_header("Content-Type", "application/json")
@@ -193,6 +211,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if is_good and act.status == 200 and act.share == 1:
             with self.server.lock:
                 self.server.paid[question] += 1
+                self.server.delivered[question, body.get("seed")] += 1
 
     def _stream(self, act: Act, text: str | None, question: str) -> None:
         """Words as events; a planned body replaces the last event."""
@@ -215,7 +234,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-def _question(body: dict[str, Any]) -> str:
+def question_of(body: dict[str, Any]) -> str:
+    """The last text of the last message."""
     content = body["messages"][-1]["content"]
     if isinstance(content, str):
         return content

@@ -66,6 +66,16 @@ def test_another_process_finds_the_answers(both: cached.Cached, tmp_path: pathli
     assert other.asked == ["a"]
 
 
+def test_answers_that_were_kept_before_there_were_schemas_are_found(tmp_path: pathlib.Path) -> None:
+    for sampling, digits in ((GREEDY, "2b2734b10fe2e3e2"), (SAMPLED, "3452a9bd9969c164")):
+        engine = stand_in.StandIn()
+        both = cached.Cached(lambda engine=engine: engine, tmp_path, MADE_WITH)
+        both.generate([request("one", sampling=sampling)])
+        assert [*tmp_path.glob(f"{digits[:2]}/{digits}*.0.json")], [*tmp_path.rglob("*.json")]
+        both.generate([request("one", sampling=dataclasses.replace(sampling, json_schema="{}"))])
+        assert len(engine.asked) == 2
+
+
 def test_pictures_count_by_content_wherever_they_lie(
     both: cached.Cached, engine: stand_in.StandIn, tmp_path: pathlib.Path
 ) -> None:

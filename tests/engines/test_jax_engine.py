@@ -212,6 +212,8 @@ def test_prompts_must_fit_the_context(engine: jax_engine.JaxEngine) -> None:
         ({"seed": -1}, "seed must be >= 0, got -1"),
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
         ({"stop": ("a", "")}, "stop must be texts of one character or more, got "),
+        ({"json_schema": "[]"}, r"json_schema must be a JSON object as text, or '', got '\[\]'"),
+        ({"json_schema": "{}"}, "json_schema means nothing to the JAX engine, which follows no"),
     ],
 )
 def test_bad_sampling(engine: jax_engine.JaxEngine, sampling: dict[str, Any], message: str) -> None:

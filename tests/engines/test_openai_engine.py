@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from lingshu_jax.common import errors
-from lingshu_jax.engines import ledger, openai_engine, openai_options, protocol
+from lingshu_jax.engines import answer_cache, ledger, openai_engine, openai_options, protocol
 from tests.engines import bad_server
 
 KEY = "sk-test-0123456789abcdef"
@@ -180,14 +180,41 @@ def test_an_answer_is_paid_once(
         ask("a", temperature=0.5),
         ask("a", stop=("x",)),
         ask("a "),
+        ask("a", json_schema="{}"),
     ],
-    ids=["tokens", "temperature", "stop", "text"],
+    ids=["tokens", "temperature", "stop", "text", "schema"],
 )
 def test_another_question_is_another_answer(
     server: bad_server.Server, make: Make, tmp_path: pathlib.Path, other: protocol.Request
 ) -> None:
     make(cache_folder=tmp_path).generate([ask("a"), other])
     assert sum(server.paid.values()) == 2
+
+
+def test_an_answer_that_was_kept_before_there_were_schemas_is_found(
+    server: bad_server.Server, make: Make, tmp_path: pathlib.Path
+) -> None:
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "a"}],
+        "temperature": 0.0,
+        "max_completion_tokens": 8,
+    }
+    key = answer_cache.digest({"url": f"{server.url}/", "body": body, "seed": None})
+    make(cache_folder=tmp_path).generate([ask("a")])
+    assert (tmp_path / key[:2] / f"{key}.0.json").exists()
+
+
+def test_properties_in_another_order_are_another_question(
+    server: bad_server.Server, make: Make, tmp_path: pathlib.Path
+) -> None:
+    schemas = [
+        json.dumps({"properties": {name: {} for name in names}}) for names in ("ab", "ba", "ab")
+    ]
+    make(cache_folder=tmp_path).generate([ask("a", json_schema=schema) for schema in schemas])
+    assert server.paid == {"a": 2}
+    orders = {str(body["response_format"]["json_schema"]["schema"]) for body in server.bodies}
+    assert len(orders) == 2, "and it is sent in its order"
 
 
 def test_one_pixel_is_another_question(

@@ -24,7 +24,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"timeout_seconds": 0.0}, "timeout_seconds must be > 0, got 0.0"),
         ({"requests_per_minute": -1.0}, "requests_per_minute must be >= 0, got -1.0"),
         ({"image_tokens": 0}, "image_tokens must be >= 1, got 0"),
-        ({"unsent": ("top_k",)}, "unsent must be of temperature, top_p, stop, seed, got 'top_k'"),
+        ({"unsent": ("top_k",)}, "unsent must be of .*, json_schema, got 'top_k'"),
         ({"terms": ledger.Terms(max_total_tokens=-1)}, "max_total_tokens must be >= 0, got -1"),
     ],
 )

@@ -20,9 +20,17 @@ def limits(aimd: openai_pace.Aimd, outcomes: str) -> list[int]:
 
 
 def test_a_round_of_good_answers_raises_the_limit_by_one() -> None:
-    aimd = openai_pace.Aimd(first=4, smallest=1, largest=100)
+    aimd = openai_pace.Aimd(first=8, smallest=1, largest=100)
+    assert limits(aimd, "b") == [4]
     assert limits(aimd, "g" * 5)[-1] == 5  # 4 + 1/4 + 1/4.25 + ... passes 5 with the fifth
     assert limits(aimd, "g" * 6)[-1] == 6
+
+
+def test_it_doubles_the_limit_before_anything_was_bad() -> None:
+    aimd = openai_pace.Aimd(first=8, smallest=1, largest=100)
+    assert limits(aimd, "g" * 8)[-1] == 16
+    assert limits(aimd, "g" * 16)[-1] == 32
+    assert limits(aimd, "bg") == [16, 16]
 
 
 def test_a_bad_answer_halves_it_down_to_the_smallest() -> None:

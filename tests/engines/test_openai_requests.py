@@ -3,6 +3,7 @@
 
 import base64
 import io
+import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -116,6 +117,41 @@ def test_messages_that_cannot_be_sent(messages: Any, line: str) -> None:
 def test_sampling_is_checked() -> None:
     with pytest.raises(errors.UserError, match="temperature must be >= 0, got -1"):
         prepare(QUESTION, temperature=-1.0)
+
+
+SCHEMA = '{"type": "object", "properties": {"b": {}, "a": {}}}'
+
+
+@pytest.mark.parametrize("dialect", ["openai", "vllm"])
+def test_a_schema_is_sent_and_counts_as_read(dialect: Any) -> None:
+    options = openai_options.Options(dialect=dialect)
+    prepared = prepare(QUESTION, options=options, json_schema=SCHEMA)
+    plain = prepare(QUESTION, options=options)
+    assert prepared.body.pop("response_format") == {
+        "type": "json_schema",
+        "json_schema": {"name": "reply", "schema": json.loads(SCHEMA), "strict": True},
+    }
+    assert prepared.body == plain.body
+    assert prepared.prompt_tokens == plain.prompt_tokens + len(SCHEMA)
+
+
+def test_older_servers_have_no_word_for_a_schema() -> None:
+    with pytest.raises(errors.UserError, match="json_schema means nothing .*'basic'; 'openai' and"):
+        prepare(QUESTION, options=openai_options.Options(dialect="basic"), json_schema=SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "null", '"a"', '{"const": NaN}', '{"const": "\\ud800"}']
+)
+def test_a_schema_must_be_a_json_object(text: str) -> None:
+    with pytest.raises(errors.UserError, match="json_schema must be a JSON object as text, or ''"):
+        prepare(QUESTION, json_schema=text)
+
+
+def test_a_schema_ends_an_answer() -> None:
+    options = openai_options.Options(dialect="vllm")
+    with pytest.raises(errors.UserError, match="ignore_eos must be False beside a json_schema"):
+        prepare(QUESTION, options=options, json_schema=SCHEMA, ignore_eos=True)
 
 
 # ---- pictures ----

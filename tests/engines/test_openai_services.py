@@ -14,6 +14,7 @@ from lingshu_jax.engines import openai_engine, openai_options, openai_requests, 
 from tests.engines import bad_server
 
 DRAWN = ("temperature", "top_p", "stop", "seed")
+SCHEMA = '{"type": "object"}'
 
 
 @pytest.fixture
@@ -64,6 +65,7 @@ def test_a_field_that_a_model_refuses_is_not_sent(
         ({"temperature": 0.5}, "temperature = 0.5 is refused by this model, .*; allowed is 1.0"),
         ({"top_p": 0.9}, "top_p = 0.9 is refused"),
         ({"stop": ("a",)}, "stop = .* is refused"),
+        ({"json_schema": SCHEMA}, "json_schema = .*object.* is refused .*; allowed is ''"),
     ],
 )
 def test_a_field_that_is_asked_for_is_not_dropped_in_silence(
@@ -71,8 +73,19 @@ def test_a_field_that_is_asked_for_is_not_dropped_in_silence(
 ) -> None:
     sampling = protocol.SamplingParams(max_new_tokens=8, **given)
     with pytest.raises(errors.UserError, match=line):
-        openai_requests.sampling_fields(sampling, "openai", DRAWN)
+        openai_requests.sampling_fields(sampling, "openai", (*DRAWN, "json_schema"))
     assert openai_requests.sampling_fields(sampling, "openai", ("seed",))
+
+
+def test_a_service_without_schemas_is_asked_without_one(server: bad_server.Server) -> None:
+    server.refused = bad_server.SERVICES["deepseek-v4-pro"]
+    (answer,) = ask(server, unsent=("json_schema",))
+    assert answer.text == "to q" and "response_format" not in server.bodies[-1]
+    # The twin: sent, it costs the answer.
+    failure = ask(server, json_schema=SCHEMA)
+    assert "status 400" in failure.reason and "response_format type" in failure.reason
+    failure = ask(server, unsent=("json_schema",), json_schema=SCHEMA)
+    assert "json_schema = " in failure.reason and len(server.bodies) == 2, "nothing is asked"
 
 
 def test_samples_of_a_model_that_takes_no_temperature_are_different_answers(

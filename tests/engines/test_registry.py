@@ -297,6 +297,14 @@ def test_fields_that_a_server_has_no_word_for_are_found_before_it_is_asked() -> 
     registry.choose("openai", "m", options=knows).check(sampling)
 
 
+def test_a_schema_is_refused_before_the_jax_engine_is_made(small_folder: pathlib.Path) -> None:
+    sampling = protocol.SamplingParams(max_new_tokens=1, json_schema="{}")
+    with pytest.raises(errors.UserError, match="json_schema means nothing to the JAX engine"):
+        registry.choose("jax", str(small_folder)).check(sampling)
+    for name, model in (("vllm", str(small_folder)), ("openai", "m")):
+        registry.choose(name, model).check(sampling)
+
+
 def test_flags_say_all_options(own_flags: flags.FlagValues) -> None:
     registry.define_flags()
     own_flags(["command"])

@@ -110,6 +110,13 @@ def test_every_field_of_ours_reaches_vllm(encoder: messages.Encoder) -> None:
     assert (fields["min_p"], fields["presence_penalty"], fields["frequency_penalty"]) == (0, 0, 0)
 
 
+def test_a_schema_is_vllms_structured_output(encoder: messages.Encoder) -> None:
+    schema = '{"type": "object"}'
+    guided = vllm_prompts.sampling(dataclasses.replace(SAMPLING, json_schema=schema), encoder)
+    assert guided.pop("structured_outputs") == {"json": schema}
+    assert guided == vllm_prompts.sampling(SAMPLING, encoder)
+
+
 def test_media_tokens_are_banned_when_sampling_and_greedy_is_plain(
     encoder: messages.Encoder,
 ) -> None:

@@ -73,7 +73,12 @@ CHECKPOINTS = {
 
 def make(folder: pathlib.Path, name: str) -> pathlib.Path:
     """A random checkpoint as export writes it; what it came from lies beside it."""
-    text, vision, seed, shard_bytes = CHECKPOINTS[name]
+    return write(folder, CHECKPOINTS[name])
+
+
+def write(folder: pathlib.Path, checkpoint: Checkpoint) -> pathlib.Path:
+    """`make` of one that has no name."""
+    text, vision, seed, shard_bytes = checkpoint
     source, exported = folder / "source", folder / "exported"
     total = tokenizer_files.write_tokenizer(source, [LICENSE.read_text()], WORDS, **PIXELS)
     assert total == text.vocab_size

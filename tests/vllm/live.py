@@ -23,6 +23,9 @@ from lingshu_jax.engines import protocol, vllm_engine
 from lingshu_jax.models import axes, hf
 from tests.vllm import limits
 
+SIDES = ("left", "right")
+# Whole values: between parts of one, random weights write blanks without end.
+SCHEMA = json.dumps({"enum": [{"side": side} for side in SIDES]})
 SAMPLING = protocol.SamplingParams(max_new_tokens=24)
 
 
@@ -45,6 +48,7 @@ def main() -> None:
         "stopped": stop(engine, rows[1], before[1]["text"]),
         "endless": ask(engine, rows, ignore_eos=True),
         "penalised": ask(engine, rows, repetition_penalty=1.3),
+        "guided": ask(engine, rows, json_schema=SCHEMA),
         "failures": fail(engine, rows),
     }
     engine.set_params(shard(folder / "changed"))

@@ -235,6 +235,15 @@ def test_a_repetition_penalty_is_ours(asked: Asked) -> None:
     assert tokens_of(asked.live["penalised"]) != tokens_of(asked.live["before"])
 
 
+def test_a_schema_is_followed_to_its_end(asked: Asked) -> None:
+    for free, answer in zip(asked.live["before"], asked.live["guided"], strict=True):
+        assert answer["finish_reason"] == "stop"
+        assert json.loads(answer["text"])["side"] in ("left", "right")
+        assert len(answer["logprobs"]) == len(answer["tokens"])
+        with pytest.raises(ValueError, match="Expecting value"):
+            json.loads(free["text"])
+
+
 def test_a_request_that_cannot_be_served_stops_no_other(asked: Asked) -> None:
     failures = asked.live["failures"]
     told = failures["told"]

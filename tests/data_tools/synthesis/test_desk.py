@@ -279,6 +279,29 @@ def test_ids_of_publishers_stay_out_of_the_rows_ids(tmp_path):
     assert "Jane" not in row["id"]
 
 
+def test_seeds_of_one_id_have_a_reply_each(tmp_path):
+    seeds = [seed("a"), seed("a"), seed("a")]
+    counts, engine = write(tmp_path, seeds)
+    assert (counts.rows, counts.asked) == (3, 6)
+    assert len({row["id"] for row in rows_of(tmp_path)}) == 3
+    _, engine = write(tmp_path, seeds)
+    assert not engine.asked
+
+
+def test_a_greedy_reply_is_not_asked_for_again_as_it_was(tmp_path):
+    author = desk.Author(model="m", temperature=0.0)
+    _, engine = write(tmp_path, [seed("a")], lambda request: "no JSON", author)
+    assert [request.sampling.temperature for request in engine.asked] == [0, desk.AGAIN, desk.AGAIN]
+
+
+def test_fields_are_asked_for_in_the_order_of_the_class():
+    class Ordered(asks.Reply):
+        why: str
+        answer: str
+
+    assert list(json.loads(asks.schema(Ordered))["properties"]) == ["why", "answer"]
+
+
 def test_schemas_name_every_field_and_no_default():
     class Nested(asks.Reply):
         title: str = "x"
