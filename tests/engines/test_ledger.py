@@ -152,10 +152,11 @@ def test_two_processes_one_of_them_killed_keep_every_line(tmp_path: pathlib.Path
     whole.communicate()
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
+    *lines, torn = path.read_bytes().split(b"\n")
     book = make(path)
-    assert book.torn <= 1
+    assert book.torn == bool(torn)
     attempts: dict[str, set[str]] = {}
-    for line in path.read_bytes().splitlines()[:-1]:
+    for line in lines:
         row = json.loads(line)
         attempts.setdefault(row["attempt"], set()).add(row["state"])
     settled = sum(states == {"sent", "answered"} for states in attempts.values())
