@@ -17,17 +17,12 @@ from lingshu_jax.common import errors
 
 pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore")]
 SIZES = ((224, 224), (300, 200), (97, 512), (640, 641), (64, 65))
-CPU = pathlib.Path(__file__).with_name("cpu_torchvision")
 CLOSE = 2e-6  # of vectors of length 1; batches differ
 
 
 @pytest.fixture(scope="module")
 def open_clip():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(CPU)
-        importlib.import_module("sitecustomize")
-        patch.setenv("PYTHONPATH", str(CPU))  # of the interpreters that embed
-        yield pytest.importorskip("open_clip")
+    return pytest.importorskip("open_clip")
 
 
 @pytest.fixture(scope="module")
