@@ -105,7 +105,7 @@ def describe(state: steps.State) -> dict[str, Any]:
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    cli.define_config("configs/curation.py")
+    cli.define_config(example="configs/curation.py:.")
     flags.DEFINE_string("output", None, "Folder that everything is written to.")
     flags.DEFINE_enum("runner", "local", ["local", "ray"], "Where the work is done.")
     flags.DEFINE_string("ray_address", "", "Of a Ray cluster; default: one on this machine.")
@@ -114,10 +114,10 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Curates as the flags say and prints a line a step."""
     del argv
-    address = cli.required("output")
+    config, address = cli.required("config"), cli.required("output")
     engine.start(cli.flag("runner"), address=cli.flag("ray_address"))
     with paths.opened(address) as output:
-        summary = run(cli.flag("config"), output)
+        summary = run(config, output)
     for step in summary["steps"]:
         print(f"{step['name']}: {step['in']:,} rows in, {step['out']:,} out")
     for name, found in summary["mixtures"].items():

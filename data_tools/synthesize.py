@@ -181,7 +181,7 @@ def _stream(
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    cli.define_config("configs/synthesis.py")
+    cli.define_config(example="configs/synthesis.py:.")
     registry.define_flags()
     flags.adopt_module_key_flags(registry)  # --help shows them
     flags.DEFINE_string("output", None, "Folder that everything is written to.")
@@ -195,7 +195,7 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Writes as the flags say and prints a line a recipe."""
     del argv
-    config, options = cli.flag("config"), registry.options_from_flags()
+    config, options = cli.required("config"), registry.options_from_flags()
     if cli.flag("dry_run"):
         for line in describe_plan(plan(config, options), options):
             print(line)

@@ -185,11 +185,10 @@ def test_what_a_field_takes() -> None:
 
 
 def test_help_of_the_commands() -> None:
-    curation = ["--config=configs/curation.py:.", "--help"]
     calls = [
         forked_commands.Call("lingshu_jax.train", ["--config=configs/stage4_rl.py:tiny", "--help"]),
         forked_commands.Call("lingshu_jax.recipe", ["--helpfull"]),
-        forked_commands.Call("data_tools.curate", curation),
+        forked_commands.Call("data_tools.curate", ["--help"]),
     ]
     train, recipe, curate = forked_commands.run(calls, {})
     assert [done.code for done in (train, recipe, curate)] == [0, 0, 0]
